@@ -33,6 +33,7 @@ _FAULTS = (
 _BYTE = 255
 _TWO = 6
 """Channels of two pictures."""
+_WHICH = (" (first pictures)", " (second pictures)")
 
 
 def npz(path: Path, resolution: int) -> Images:
@@ -52,7 +53,10 @@ def npz(path: Path, resolution: int) -> Images:
     classes, numbers = labels.encode({split: given for split, (_, given) in pairs.items()}, shown(path))
     count = {_pictures_in(images) for images, _ in pairs.values()}
     if len(count) > 1:
-        raise DataError(f"all splits of {shown(path)} must have as many pictures a row, but some have two")
+        raise DataError(
+            f"all splits of {shown(path)} must have as many pictures a row, but some have six channels, two "
+            "pictures, and others not: write all alike"
+        )
     room = 3 * max(count)
     require_room(sum(len(images) for images, _ in pairs.values()), resolution, room)
     unit = _unit({split: images for split, (images, _) in pairs.items()}, shown(path), account)
@@ -67,13 +71,14 @@ def _stacked(
     images: NDArray[Any], unit: float, split: str, account: Account, resolution: int
 ) -> NDArray[np.uint8]:
     """Shape (n, 3 or 6, resolution, resolution); a row of two pictures is known by both."""
-    count, prints, stacks = len(images), list[list[tuple[bytes, str]]](), list[NDArray[np.uint8]]()
-    for half in np.split(images, _pictures_in(images), axis=-1):
+    prints, stacks = list[list[tuple[bytes, str]]](), list[NDArray[np.uint8]]()
+    halves = np.split(images, _pictures_in(images), axis=-1)
+    for half, which in zip(halves, _WHICH if halves[1:] else ("",), strict=True):
         pictures = (
             (Picture(image), f"row {row} of {split}") for row, image in enumerate(_pictures(half, unit))
         )
-        stacks.append(account.stack(split, pictures, count, resolution))
-        prints.append(account.prints.pop(split))
+        stacks.append(account.stack(f"{split}{which}", pictures, len(images), resolution))
+        prints.append(account.prints.pop(f"{split}{which}"))
     account.prints[split] = [
         (b"".join(content for content, _ in row), row[0][1]) for row in zip(*prints, strict=True)
     ]
@@ -189,12 +194,21 @@ def _unit(parts: Mapping[str, NDArray[Any]], where: str, account: Account) -> fl
         raise DataError(f"image arrays must be uint8 or other numbers, all alike, but {where} has {dtypes}")
     if dtype.kind == "f" and not all(np.isfinite(images).all() for images in parts.values()):
         raise DataError(f"image arrays must be finite, but {where} has NaN or infinity: replace them")
-    ranges = {split: _range(images, f"{where} ({split})") for split, images in parts.items()}
+    halves = {
+        f"{split}{which}": half
+        for split, images in parts.items()
+        for which, half in zip(
+            _WHICH if _pictures_in(images) > 1 else ("",),
+            np.split(images, _pictures_in(images), axis=-1),
+            strict=True,
+        )
+    }
+    ranges = {part: _range(images, f"{where} ({part})") for part, images in halves.items()}
     scales = {scale.full: split for split, scale in ranges.items() if scale.high > 0}
     if len(scales) > 1:
         seen = ", ".join(f"{s} goes from {_told(r.low)} to {_told(r.high)}" for s, r in ranges.items())
-        raise DataError(f"all splits must use the same scale, but in {where} {seen}: scale them alike")
-    full = next(iter(scales), ranges["train"].full)
+        raise DataError(f"all parts must use the same scale, but in {where} {seen}: scale them alike")
+    full = next(iter(scales), next(iter(ranges.values())).full)
     if dtype != np.uint8:
         low, high = (min(r.low for r in ranges.values()), max(r.high for r in ranges.values()))
         account.notes.append(f"{dtype} from {_told(low)} to {_told(high)} was read as 0 to {full}")

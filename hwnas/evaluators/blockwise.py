@@ -55,7 +55,7 @@ class Blockwise(OneShot):
         if space.is_tied:
             raise SpaceError(
                 f"each candidate that is taught must stand in one place, but those of {space.name} stand in "
-                "several: search with --strategy auto, or with --evaluate supernet, scratch or naswot"
+                "several: search with --strategy auto, or with one that samples and --evaluate supernet"
             )
         super().__init__(space, data, config)
 

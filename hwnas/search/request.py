@@ -101,7 +101,7 @@ class SearchRequest:
         if needs.block_errors and not is_blockwise:
             raise SpaceError(
                 f"{self.strategy} must know the errors of blocks, but got no candidates that learn block by "
-                "block: evaluate blockwise, or use evolution or random, for example"
+                "block: evaluate blockwise, or use a strategy that samples, as evolution or random"
             )
         if needs.fidelities and self.scratch is None:
             raise SpaceError(

@@ -25,9 +25,10 @@ def mfas(resolution: int = 128, num_classes: int = 1000) -> SearchSpace:
     A fusion is ``f(A x + B y + C z)`` of the pooled features ``x`` and ``y`` of a layer of each network and
     of the fusion ``z`` before it (equation 1 of the paper). Which layers, and whether ``f`` is ReLU or a
     sigmoid, are decisions, three fusions one after the other; the paper searches how many there are as well.
-    Beyond it, a fusion may do without one of the networks, and where a network ends is a decision too, as
-    its rest costs time: what would read behind that goes without it. A sum of one thing has no activation.
-    Where nothing is left at all, the first features of the first picture answer.
+    Beyond it, a fusion may do without one of the networks, and where a network ends, the second one maybe
+    before it begins, is a decision too, as its rest costs time: what would read behind that goes without it.
+    A sum of one thing has no activation. Where nothing is left at all, the first features of the first
+    picture answer.
 
     The networks are EfficientNet-Lite0, whose weights a supernet begins with and keeps: only fusions learn
     in a search, all of it does when what was found is trained.
@@ -75,10 +76,11 @@ class _Chain:
             _ENDS, self.stops, self.channels, self.pooled, strict=True
         ):
             decision = f"{self.part}.to{coarser}"
+            is_always = not done and self.part == _PARTS[0]  # or nothing would be left to answer
             for number in range(done, stop):
-                is_first = bool(done) and number == done
+                is_first = not is_always and number == done
                 name = decision if is_first else f"{self.part}.{number}"
-                yield self._block(name, number, before, STEM if not done else "" if is_first else decision)
+                yield self._block(name, number, before, STEM if is_always else "" if is_first else decision)
                 before = name
             yield _always(pooled, GlobalPool(channels), before)
             done = stop

@@ -117,6 +117,11 @@ def normalized(how: Mapping[str, Any], images: NDArray[np.uint8]) -> NDArray[np.
     """
     try:
         mean, std = (np.array(how[name], np.float32).reshape(1, -1, 1, 1) for name in ("mean", "std"))
+        if images.shape[1] != mean.size:
+            raise HwnasError(
+                f"images must have the {mean.size} channels that {release.PREPROCESSING} names, but have "
+                f"{images.shape[1]}: give images like those that the network was trained on"
+            )
         return ((images.astype(np.float32) * np.float32(how["scale"]) - mean) / std).astype(np.float32)
     except (KeyError, TypeError, ValueError) as error:
         raise _odd(error) from error

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from hwnas import blocks, data, export, spaces
-from hwnas.errors import SpaceError
+from hwnas.errors import DataError, SpaceError
 from hwnas.evaluators.supernet.config import OneShotConfig
 from hwnas.evaluators.supernet.network import Supernet, proxy_space
 from hwnas.evaluators.supernet.oneshot import OneShot
@@ -21,6 +21,7 @@ from hwnas.space import Architecture
 from hwnas.spaces.mfas import NETWORK
 from hwnas.train import new_network
 from hwnas.train.lent import lent, start_of
+from hwnas.train.training import _load_for
 
 SIDE = 32
 RUN, STOP = 0, 1
@@ -55,10 +56,11 @@ def of(space, **decided) -> Architecture:
 
 def test_each_network_ends_somewhere_and_fusions_read_any_of_its_layers(space):
     names = [choice.name for choice in space.decisions]
-    ends = [f"{part}.to{coarser}" for part in ("first", "second") for coarser in (8, 16, 32)]
+    ends = [f"first.to{coarser}" for coarser in (8, 16, 32)]
+    ends += [f"second.to{coarser}" for coarser in (4, 8, 16, 32)]
     fusions = [f"fusion{n}{what}" for n in (1, 2, 3) for what in (".first", ".second", "")]
     assert names == [*ends, *fusions]
-    assert space.sizes == (2,) * 6 + (5, 5, 2) * 3
+    assert space.sizes == (2,) * 7 + (5, 5, 2) * 3
     assert space.input_shape == (6, SIDE, SIDE)
 
 
@@ -88,6 +90,8 @@ def test_networks_are_paid_for_as_far_as_they_run(space):
         paid = fixed + sum(int(table[i]) for table, i in zip(tables, arch.indices, strict=True))
         idle = overpaid(space, np.array([arch.indices]), lambda w: w.macs)[0]
         assert paid - idle == arch.macs
+    cheapest = space.architecture([len(table) - 1 if table[-1] == 0 else 0 for table in tables])
+    assert cheapest.macs == pytest.approx(fixed + sum(int(table.min()) for table in tables), rel=0.03)
     deepest = of(space, fusion1_first=4, fusion1_second=4)
     paid = fixed + sum(int(table[i]) for table, i in zip(tables, deepest.indices, strict=True))
     assert paid == pytest.approx(deepest.macs, rel=0.01)
@@ -156,6 +160,18 @@ def test_a_narrower_supernet_is_refused(space):
     assert Supernet(proxy_space(space, resolution=64), 0).space.input_shape == (6, 64, 64)
 
 
+def test_networks_are_trained_on_pairs_alone(space, pairs, tmp_path):
+    """Also where the second picture is not looked at."""
+    np.savez(
+        tmp_path / "one.npz",
+        x=np.arange(100 * 192, dtype=np.uint8).reshape(100, 8, 8, 3),
+        y=np.arange(100) % 10,
+    )
+    arch = of(space, fusion1_first=1)
+    with pytest.raises(DataError, match=r"must have the 6 channels that mfas-r32-c10 reads, but .* have 3"):
+        _load_for(arch, str(tmp_path / "one.npz"), pairs.describe())
+
+
 def test_images_must_be_pairs(space):
     digits = data.load("digits", resolution=SIDE)
     with pytest.raises(SpaceError, match=r"must have the 6 channels .* digits have 3: an npz file"):
@@ -204,3 +220,18 @@ def _seen(read, channels: slice) -> set[bytes]:
     """The pixels of each picture of all splits."""
     parts = (read.train.images, read.val.images, read.test.images)
     return {image[channels].tobytes() for images in parts for image in images}
+
+
+@pytest.mark.parametrize("dark", ["first", "second"])
+def test_each_picture_of_a_row_is_judged_by_itself(tmp_path: Path, dark, caplog):
+    rng = np.random.default_rng(0)
+    bright = rng.integers(0, 256, (40, 8, 8, 3), np.uint8)
+    halves = [np.zeros_like(bright), bright] if dark == "first" else [bright, np.zeros_like(bright)]
+    np.savez(tmp_path / "dark.npz", x=np.concatenate(halves, axis=3), y=np.arange(40) % 4)
+    data.load(str(tmp_path / "dark.npz"), resolution=8)
+    assert f"40 of 40 train ({dark} pictures) images are nearly black" in caplog.text
+    scaled = [bright / 255, 255.0 * bright / 255]
+    mixed = scaled if dark == "first" else scaled[::-1]
+    np.savez(tmp_path / "mixed.npz", x=np.concatenate(mixed, axis=3), y=np.arange(40) % 4)
+    with pytest.raises(DataError, match=r"all parts must use the same scale, but in .* scale them alike"):
+        data.load(str(tmp_path / "mixed.npz"), resolution=8)
