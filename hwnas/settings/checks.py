@@ -240,7 +240,7 @@ def _require_fitting(name: str, needs: Needs, evaluate: str | None, section: str
     if needs.block_errors and evaluate != "blockwise":
         raise HwnasError(
             f"{name} must know the errors of blocks, but got evaluate = {evaluate!r}: set "
-            'evaluate = "blockwise", or use a strategy that samples, as evolution, random or surrogate'
+            'evaluate = "blockwise", or use evolution, nsga2, random or surrogate, for example'
             f"{place('search', 'evaluate')}"
         )
 

@@ -111,10 +111,10 @@ def read(path):
 def shipped(name, path, side):
     """The pixels that a shipped example feeds, by its own functions."""
     text = shipping.program(f"example_{name}.py", tasks.get("classification").example)
-    functions = [n for n in ast.parse(text).body if getattr(n, "name", "") in ("opened", "fitted")]
+    functions = [n for n in ast.parse(text).body if getattr(n, "name", "") in ("upright", "fitted")]
     told = {"Image": Image, "ImageOps": ImageOps, "np": np, "sys": sys, "size": (side, side)}
     exec(compile(ast.Module(functions, []), name, "exec"), told)
-    return np.asarray(told["fitted"](told["opened"](str(path))))
+    return np.asarray(told["fitted"](told["upright"](str(path))))
 
 
 @pytest.mark.parametrize("example", ["litert", "onnxruntime"])

@@ -200,7 +200,7 @@ def test_the_examples_need_a_runtime_numpy_and_pillow_only(exported_run, name):
     own = {"example_litert.py": "ai_edge_litert", "example_onnxruntime.py": "onnxruntime"}[name]
     assert {m.split(".")[0] for m in modules} == {"json", "sys", "time", "pathlib", "numpy", "PIL", own}
     _, program = text.split("from PIL import Image, ImageOps\n")
-    assert len([line for line in program.splitlines() if line]) <= 90
+    assert len([line for line in program.splitlines() if line]) <= 100
 
 
 @pytest.mark.parametrize("name", release.EXAMPLES)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.data import names, samples
-from hwnas.data.detection.listing import Pictures
+from hwnas.data.detection.listing import ListedPictures
 from hwnas.data.detection.objects import Found, Objects, is_crowd
 from hwnas.data.images import Account, some
 from hwnas.data.names import is_hidden, shown
@@ -38,7 +38,7 @@ def coco(path: Path, account: Account) -> Found | None:
     if not said:
         return None
     listed = {file: _names(found) for file, found in said.items()}
-    pictures = Pictures(path, samples.walked(path, account).files, listed)
+    pictures = ListedPictures(path, samples.walked(path, account).files, listed)
     samples.are_read(account, said)
     categories = {file: _categories(file, found) for file, found in said.items()}
     classes = _same(_kept(said, categories))
@@ -185,7 +185,7 @@ def _samples(
     found: Mapping[str, Any],
     ids: Mapping[_Id, int],
     split: str | None,
-    pictures: Pictures,
+    pictures: ListedPictures,
     account: Account,
 ) -> Iterable[Sample[Objects]]:
     with _explained(file):

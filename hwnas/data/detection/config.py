@@ -19,7 +19,7 @@ _DIMENSIONS = (2, 3)  # of a keypoint: its place, and whether it is seen
 
 
 @dataclass(frozen=True)
-class Config:
+class DataYaml:
     """A YAML file that names classes.
 
     Attributes:
@@ -108,7 +108,7 @@ class Config:
         return next((place for place in tries if place.exists()), None)
 
 
-def config(path: Path, account: Account) -> Config | None:
+def config(path: Path, account: Account) -> DataYaml | None:
     """The YAML file below a folder that names classes; None where there is none.
 
     Raises:
@@ -132,7 +132,7 @@ def config(path: Path, account: Account) -> Config | None:
             why = " ".join(str(error).split())
             raise DataError(f"{shown(file)} must be YAML, but cannot be read: {why}: correct it") from error
         if isinstance(said, dict) and "names" in said:
-            found.append(Config(file, said))
+            found.append(DataYaml(file, said))
             samples.are_read(account, [file])
     if len(found) > 1:
         raise DataError(

@@ -12,7 +12,7 @@ from hwnas.data.names import shown
 from hwnas.errors import DataError
 
 
-class Pictures:
+class ListedPictures:
     """Finds the picture that an annotation speaks of, wherever exporters put it.
 
     Args:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from hwnas.data import names, samples
-from hwnas.data.detection.config import MOST_CLASSES, Config, config
+from hwnas.data.detection.config import MOST_CLASSES, DataYaml, config
 from hwnas.data.detection.objects import SHARES, Found, Objects
 from hwnas.data.images import Account, some
 from hwnas.data.names import is_hidden, shown
@@ -159,7 +159,7 @@ def _box(values: list[float], keypoints: int) -> tuple[float, float, float, floa
 
 
 def _names(
-    path: Path, said: Config | None, lists: Sequence[Path], numbers: Sequence[int], account: Account
+    path: Path, said: DataYaml | None, lists: Sequence[Path], numbers: Sequence[int], account: Account
 ) -> tuple[str, ...]:
     most = max(numbers, default=-1)
     if said is not None:
