@@ -57,7 +57,8 @@ def all_spaces() -> Iterator[SearchSpace]:
     for name in spaces.SPACES:
         space = spaces.load(name)
         yield space
-        yield proxy_space(space, width=PROXY_WIDTH, resolution=max(8, space.input_shape[1] // 2))
+        width = 1.0 if space.is_begun else PROXY_WIDTH
+        yield proxy_space(space, width=width, resolution=max(8, space.input_shape[1] // 2))
     yield from (spaces.load("fbnet", strides="cifar"), known.load("fbnet-c", strides="cifar").space)
 
 
