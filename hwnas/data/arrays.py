@@ -72,8 +72,7 @@ def _stacked(
 ) -> NDArray[np.uint8]:
     """Shape (n, 3 or 6, resolution, resolution); a row of two pictures is known by both."""
     prints, stacks = list[list[tuple[bytes, str]]](), list[NDArray[np.uint8]]()
-    halves = np.split(images, _pictures_in(images), axis=-1)
-    for half, which in zip(halves, _WHICH if halves[1:] else ("",), strict=True):
+    for which, half in _halves(images):
         pictures = (
             (Picture(image), f"row {row} of {split}") for row, image in enumerate(_pictures(half, unit))
         )
@@ -88,6 +87,12 @@ def _stacked(
 def _pictures_in(images: NDArray[Any]) -> int:
     """How many pictures a row has."""
     return 2 if images.ndim == 4 and images.shape[3] == _TWO else 1
+
+
+def _halves(images: NDArray[Any]) -> Iterator[tuple[str, NDArray[Any]]]:
+    """The pictures of all rows, and which ones they are where a row has two."""
+    count = _pictures_in(images)
+    yield from zip(_WHICH if count > 1 else ("",), np.split(images, count, axis=-1), strict=True)
 
 
 def _count(array: NDArray[Any]) -> int:
@@ -194,16 +199,11 @@ def _unit(parts: Mapping[str, NDArray[Any]], where: str, account: Account) -> fl
         raise DataError(f"image arrays must be uint8 or other numbers, all alike, but {where} has {dtypes}")
     if dtype.kind == "f" and not all(np.isfinite(images).all() for images in parts.values()):
         raise DataError(f"image arrays must be finite, but {where} has NaN or infinity: replace them")
-    halves = {
-        f"{split}{which}": half
+    ranges = {
+        f"{split}{which}": _range(half, f"{where} ({split}{which})")
         for split, images in parts.items()
-        for which, half in zip(
-            _WHICH if _pictures_in(images) > 1 else ("",),
-            np.split(images, _pictures_in(images), axis=-1),
-            strict=True,
-        )
+        for which, half in _halves(images)
     }
-    ranges = {part: _range(images, f"{where} ({part})") for part, images in halves.items()}
     scales = {scale.full: split for split, scale in ranges.items() if scale.high > 0}
     if len(scales) > 1:
         seen = ", ".join(f"{s} goes from {_told(r.low)} to {_told(r.high)}" for s, r in ranges.items())

@@ -13,7 +13,7 @@ choice. A *workload* is a block together with the shape of its input: the unit t
 from __future__ import annotations
 
 from hwnas.space.block import FALLBACK, OP_KINDS, SUM, ZERO, Block, Op, Shape, Shapes, Workload, shapes_of
-from hwnas.space.choice import STEM, Choice
+from hwnas.space.choice import STEM, Choice, always
 from hwnas.space.flow import IMAGE, Flow, Reads, read_last
 from hwnas.space.network import Architecture, SearchSpace
 
@@ -34,6 +34,7 @@ __all__ = [
     "Shape",
     "Shapes",
     "Workload",
+    "always",
     "read_last",
     "shapes_of",
 ]

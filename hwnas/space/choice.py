@@ -46,6 +46,11 @@ class Choice:
             raise SpaceError(f"the candidates of a choice must differ, but {self.name} repeats one")
 
 
+def always(name: str, block: Block, *reads: str) -> Choice:
+    """A part that every network of a space has."""
+    return Choice(name, (block,), (reads,), follows=STEM)
+
+
 def row(blocks: Sequence[Block], shape: Shape | Shapes) -> tuple[tuple[Workload, ...], Shape | Shapes]:
     """Blocks one after the other, and the shape of what comes out."""
     found = []

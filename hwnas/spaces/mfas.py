@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from hwnas import known
 from hwnas.blocks import ChannelPart, Conv, Fallback, GlobalPool, PooledHead, Sum, Zero
-from hwnas.space import STEM, Block, Choice, SearchSpace
+from hwnas.space import STEM, Block, Choice, SearchSpace, always
 
 NETWORK = "efficientnet-lite0"
 """What looks at each picture; its weights can be had."""
@@ -46,8 +46,8 @@ def mfas(resolution: int = 128, num_classes: int = 1000) -> SearchSpace:
         before = f"fusion{number}"
     first = chains[_PARTS[0]]
     choices += [
-        _always("alone", Conv(first.channels[0], _WIDTH, kernel_size=1), first.pooled[0]),
-        _always("fused", Fallback((_WIDTH, _WIDTH)), before, "alone"),
+        always("alone", Conv(first.channels[0], _WIDTH, kernel_size=1), first.pooled[0]),
+        always("fused", Fallback((_WIDTH, _WIDTH)), before, "alone"),
     ]
     return SearchSpace(
         name=f"mfas-r{resolution}-c{num_classes}",
@@ -71,7 +71,7 @@ class _Chain:
     def choices(self) -> Iterator[Choice]:
         """Its blocks, and pooled what may be its end; the first block behind that decides to go on."""
         before, done = f"{self.part}.picture", 0
-        yield _always(before, ChannelPart(6, self.channel, self.channel + 3), STEM)
+        yield always(before, ChannelPart(6, self.channel, self.channel + 3), STEM)
         for (coarser, _), stop, channels, pooled in zip(
             _ENDS, self.stops, self.channels, self.pooled, strict=True
         ):
@@ -82,7 +82,7 @@ class _Chain:
                 name = decision if is_first else f"{self.part}.{number}"
                 yield self._block(name, number, before, STEM if is_always else "" if is_first else decision)
                 before = name
-            yield _always(pooled, GlobalPool(channels), before)
+            yield always(pooled, GlobalPool(channels), before)
             done = stop
 
     def _block(self, name: str, number: int, before: str, follows: str) -> Choice:
@@ -105,8 +105,8 @@ def _fusion(name: str, chains: dict[str, _Chain], before: str) -> Iterator[Choic
         yield Choice(f"{name}.{part}", layers, reads)
     first, second = (f"{name}.{part}" for part in _PARTS)
     if before:
-        yield _always(f"{name}.both", Sum((_WIDTH, _WIDTH)), first, second)
-        yield _always(f"{name}.before", _plain(_WIDTH), before)
+        yield always(f"{name}.both", Sum((_WIDTH, _WIDTH)), first, second)
+        yield always(f"{name}.before", _plain(_WIDTH), before)
         first, second = f"{name}.both", f"{name}.before"
     sums = tuple(Sum((_WIDTH, _WIDTH), activation=function) for function in _FUNCTIONS)
     yield Choice(name, sums, ((first, second),) * len(sums))
@@ -114,8 +114,3 @@ def _fusion(name: str, chains: dict[str, _Chain], before: str) -> Iterator[Choic
 
 def _plain(channels: int) -> Conv:
     return Conv(channels, _WIDTH, kernel_size=1, activation="none")
-
-
-def _always(name: str, block: Block, *reads: str) -> Choice:
-    """A part that every network of the space has."""
-    return Choice(name, (block,), (reads,), follows=STEM)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hwnas.blocks import AveragePool, Conv, Fallback, PooledHead, Skip, Sum, Zero
-from hwnas.space import STEM, Block, Choice, SearchSpace
+from hwnas.space import STEM, Block, Choice, SearchSpace, always
 
 _CELLS = 5  # of each of three stages
 _WIDTHS = (16, 32, 64)
@@ -77,20 +77,15 @@ def _cell(name: str, width: int, read: str, *, is_first: bool) -> list[Choice]:
             if not node:
                 node = place
                 continue
-            found.append(_always(f"{name}.{node}+{place}", Sum((width, width)), node, place))
+            found.append(always(f"{name}.{node}+{place}", Sum((width, width)), node, place))
             node = found[-1].name
         nodes.append(node)
-    return [*found, _always(f"{name}.out", Fallback((width, width)), nodes[-1], read)]
+    return [*found, always(f"{name}.out", Fallback((width, width)), nodes[-1], read)]
 
 
 def _reduction(name: str, before: int, width: int, read: str) -> list[Choice]:
     """The residual block that halves height and width."""
-    first = _always(f"{name}.1", Conv(before, width, kernel_size=3, stride=2), read)
-    second = _always(f"{name}.2", Conv(width, width, kernel_size=3, activation="none"), first.name)
-    short = _always(f"{name}.short", Skip(before, width, stride=2, activation="none"), read)
-    return [first, second, short, _always(f"{name}.out", Sum((width, width)), second.name, short.name)]
-
-
-def _always(name: str, block: Block, *reads: str) -> Choice:
-    """A part that every network of the space has."""
-    return Choice(name, (block,), (reads,), follows=STEM)
+    first = always(f"{name}.1", Conv(before, width, kernel_size=3, stride=2), read)
+    second = always(f"{name}.2", Conv(width, width, kernel_size=3, activation="none"), first.name)
+    short = always(f"{name}.short", Skip(before, width, stride=2, activation="none"), read)
+    return [first, second, short, always(f"{name}.out", Sum((width, width)), second.name, short.name)]

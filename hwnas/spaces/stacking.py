@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from hwnas.blocks import Conv, Join, MaxPool, PooledHead, Skip, Sum
 from hwnas.errors import SpaceError
-from hwnas.space import STEM, Block, Choice, SearchSpace
+from hwnas.space import STEM, Block, Choice, SearchSpace, always
 
 MOST_JOINED = 4
 
@@ -160,5 +160,5 @@ class Stack:
 
     def _always(self, name: str, block: Block, *reads: str) -> str:
         """A part that every network of the space has; its name."""
-        self.choices.append(Choice(name, (block,), (reads,), follows=STEM))
+        self.choices.append(always(name, block, *reads))
         return name

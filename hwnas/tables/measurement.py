@@ -131,9 +131,9 @@ class Measurement:
         """
         share, response = self.heavy_share, self.scale.response(self.heavy_share)
         slow = dict(zip(map(id, self.rounds), self._is_slow, strict=True))
-        given = response.mean, self.scale.follow - 1
+        responds = {True: response.mean, False: self.scale.follow - 1}
         return tuple(
-            r.ratio(share) * math.exp(-given[not slow[id(r)]] * self._slowness(r, share)) for r in self.used
+            r.ratio(share) * math.exp(-responds[slow[id(r)]] * self._slowness(r, share)) for r in self.used
         )
 
     @cached_property

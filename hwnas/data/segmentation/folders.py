@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TypeVar
 
 from hwnas.data import samples
 from hwnas.data.images import Account, some
@@ -24,6 +25,7 @@ _MASKS = frozenset(
     )
 )
 _ENDINGS = ("_mask", "-mask", "_masks", "_label", "_labels", "_seg", "_gt", "_L")
+_Key = TypeVar("_Key")
 Found = tuple[dict[str, Part[Path | bytes]], Listed | None]
 """The pictures of each split with their masks, and the classes where they are said."""
 
@@ -38,13 +40,7 @@ def folders(path: Path, account: Account) -> Found:
     masks: dict[tuple[object, ...], Path] = {}
     for file in samples.walked(path, account).files:
         where = samples.place(file.relative_to(path), _MASKS)
-        among, key = masks if where.is_truth else pictures, (where.split, where.rest, file.stem)
-        if key in among:
-            raise DataError(
-                f"each picture and its mask must have a name of their own, but {shown(among[key])} and "
-                f"{shown(file)} have the same: remove one"
-            )
-        among[key] = file
+        _put(masks if where.is_truth else pictures, (where.split, where.rest, file.stem), file)
     if not masks or not pictures:
         raise DataError(
             f"data must be {WANTED}, but {shown(path)} holds {len(pictures)} images and {len(masks)} masks: "
@@ -117,12 +113,17 @@ def _by_stem(folder: Path, account: Account) -> dict[str, Path]:
     """Pictures by the names that lists have them by."""
     found: dict[str, Path] = {}
     for file in samples.walked(folder, account).files:
-        if (other := found.setdefault(file.stem, file)) != file:
-            raise DataError(
-                f"each picture and its mask must have a name of their own, but {shown(other)} and "
-                f"{shown(file)} have the same: remove one"
-            )
+        _put(found, file.stem, file)
     return found
+
+
+def _put(among: dict[_Key, Path], key: _Key, file: Path) -> None:
+    """Take a file in under its name; raises DataError where another has it."""
+    if (other := among.setdefault(key, file)) != file:
+        raise DataError(
+            f"each picture and its mask must have a name of their own, but {shown(other)} and "
+            f"{shown(file)} have the same: remove one"
+        )
 
 
 def _sample(root: Path, picture: Path, mask: Path) -> Sample[Path | bytes]:
