@@ -75,15 +75,16 @@ class Matches:
     def interval(self) -> tuple[float, float]:
         """95 % interval of it, by images that are drawn again.
 
-        Images that are all alike do not say that others are too: there it is as wide as that of a share.
+        Images that are all alike do not say that others are too, and few that are nearly all missed, or nearly
+        all found, say little of the others: there it is as wide as that of a share of the same certainty.
         """
         if not self.truths.any():
             return 0.0, 1.0
-        found = self.intervals[0]
-        if found[0] < found[1] or self.images < 2:
-            return found
-        low, high = wilson(self.value, self.images)
-        return min(low, self.value), max(high, self.value)
+        low, high = self.intervals[0]
+        if (low > 0 and high < 1 and low < high) or self.images < 2:
+            return low, high
+        of_share = wilson(self.value, self.certainty)
+        return min(low, of_share[0], self.value), max(high, of_share[1], self.value)
 
     @cached_property
     def intervals(self) -> list[tuple[float, float]]:
