@@ -52,6 +52,7 @@ def train(
     task: str | None = None,
     teacher: AnyPath | None = None,
     from_supernet: bool | None = None,
+    from_seed: bool = False,
     progress: Callable[[EpochRecord], None] | None = None,
     **settings: Any,
 ) -> Trained:
@@ -70,6 +71,7 @@ def train(
             the search's candidates learned from, if they did.
         from_supernet: Whether the first weights are those of the search's supernet, at full width; by
             default where its candidates learned from a teacher.
+        from_seed: Whether a known network begins with random weights, as where those of others cannot be had.
         progress: Called after every epoch.
         settings: Fields of ``TrainConfig``, instead of ``config``: ``epochs=20``.
 
@@ -95,9 +97,10 @@ def train(
     require_types(settings, TrainConfig)
     settings["device"] = pick_device(settings.get("device", usual("train")["device"])).type
     run = Path(run)
-    if pretrained is None and (weights is not None or resolution is not None or task is not None):
+    if pretrained is None and (from_seed or any(each is not None for each in (weights, resolution, task))):
         raise HwnasError(
-            "weights, resolution and task must be of a known network, but got none: give pretrained"
+            "weights, resolution, task and from_seed must be of a known network, but got none: give "
+            "pretrained"
         )
     if pretrained is not None and from_supernet:
         raise HwnasError(f"first weights must be of one origin, but got {pretrained} and those of a supernet")
@@ -117,6 +120,7 @@ def train(
             raise HwnasError(f"there must be images to adapt {pretrained} to, but got none: give data")
         file = None if weights is None else Path(weights)
         asked: dict[str, Any] = {"file": file, "resolution": resolution, "task": task or tasks.DEFAULT}
+        asked["from_seed"] = from_seed
         dataset, start = adapting.begun(run, str(pretrained), str(data), config, **asked)
     record = train_run(
         run,

@@ -23,12 +23,12 @@ Settings = Mapping[str, Any]
 KNOWN = "Beginning with what is learned"
 
 
-def from_network(what: str) -> Any:
-    """The option ``--from``; ``what`` is its help."""
+def from_network(what: str, check: Callable[[str], None] = _usage.known_network) -> Any:
+    """The option ``--from``; ``what`` is its help, and ``check`` refuses a wrong name."""
     return typer.Option(
         "--from",
         metavar="NETWORK",
-        callback=_usage.checked(_usage.known_network),
+        callback=_usage.checked(check),
         rich_help_panel=KNOWN,
         help=what,
     )

@@ -116,6 +116,14 @@ def known_network(name: str) -> None:
         pretrained.sources_of(name)
 
 
+def network(name: str) -> None:
+    """Raise HwnasError where a name is neither of a network that can be made nor of weights, nor a folder."""
+    from hwnas import known
+
+    if not known.knows(name):
+        known_network(name)
+
+
 def strategy(name: str) -> None:
     """Raise HwnasError where there is no strategy of a name; loads none."""
     from hwnas.search import require_strategy

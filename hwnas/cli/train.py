@@ -43,7 +43,9 @@ def train(
     known: Annotated[
         str | None,
         from_network(
-            "A known network that others trained, such as efficientnet-lite0, or the run folder of one."
+            "A known network that others trained, such as efficientnet-lite0, or the run folder of one; with "
+            "--init seed any known network, which begins with random weights.",
+            _usage.network,
         ),
     ] = None,
     weights: Weights = None,
@@ -60,7 +62,7 @@ def train(
     """Train the architecture of a run; started again, it goes on where it stopped.
 
     With --from no run is needed: a network that knows pictures already is adapted to those of --data,
-    first its last layer, then all of it.
+    first its last layer, then all of it. With --init seed as well, a known network learns them from nothing.
 
     The same seed gives the same weights on a CPU, also after an interruption. Everything that is
     set here is kept in train.json.
@@ -90,9 +92,11 @@ def train(
     if known is not None:
         with _usage.usage():
             _require_alone(known, origin.init, data)
+            if origin.init != "seed":
+                _usage.known_network(known)
             tasks.require(kind := task or tasks.DEFAULT)
         asked: Settings = {"file": weights, "resolution": resolution, "task": kind}
-        dataset, start = begun(run, known, str(data), config, **asked)
+        dataset, start = begun(run, known, str(data), config, from_seed=origin.init == "seed", **asked)
     else:
         _usage.no_effect(context, "weights", "resolution", "task", needs="with --from")
         if origin.init != "seed":
@@ -115,7 +119,7 @@ def train(
 
 
 def _require_alone(known: str, init: str | None, data: str | None) -> None:
-    if init is not None:
+    if init == "supernet":
         raise HwnasError(f"first weights must be of one origin, but got --from {known} and --init {init}")
     if data is None:
         raise HwnasError(f"--from must have images to adapt {known} to, but got none: give --data")

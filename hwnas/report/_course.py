@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from hwnas.latency import doubt
 from hwnas.report import _page, _svg
 from hwnas.report._record import Json, Record
-from hwnas.runs.training import TrainingRecord
+from hwnas.runs.training import SEED, TrainingRecord
 from hwnas.search import beside
 from hwnas.tasks import Task
 from hwnas.tasks.base import Metric
@@ -134,8 +134,8 @@ def _recipe(trained: TrainingRecord) -> str:
         "auxiliary": "auxiliary heads with the weight {:g}",
     }
     parts += [text.format(config[name]) for name, text in named.items() if config.get(name)]
-    start = trained.start.get("from", "seed")
-    begin = "fresh weights" if start == "seed" else f"weights of the {start}"
+    start = trained.start.get("from", SEED)
+    begin = "fresh weights" if start == SEED else f"weights of the {start}"
     return f"{', '.join(parts)}; from {begin}, in {trained.seconds:.0f} s."
 
 

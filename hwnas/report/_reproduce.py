@@ -15,7 +15,7 @@ from hwnas.report import _page
 from hwnas.report._record import Record
 from hwnas.runs.comparison import ComparisonRecord
 from hwnas.runs.folder import RunFolder, model_name
-from hwnas.runs.training import TrainingRecord, named_by
+from hwnas.runs.training import SEED, TrainingRecord, named_by
 from hwnas.search import STRATEGIES
 from hwnas.settings import Key, options, section, sections
 from hwnas.settings.kinds import SCARCE
@@ -269,12 +269,14 @@ def _training(record: Record, trained: TrainingRecord) -> list[str]:
     """The common settings, and those of the others that are not the defaults."""
     start, teacher = trained.start.get("from"), (trained.teacher or {}).get("run")
     values = dict(trained.config)
-    values["init"] = "supernet" if start == "supernet" else None
+    is_random = record.search.is_known and start == SEED
+    values["init"] = start if start == "supernet" or is_random else None
     values["teacher"] = None if teacher is None else release.public_name(str(teacher))
     begun = []
     if record.search.is_known:
         side = record.arch.space.input_shape[1]
-        begun = _options({"from": named_by(trained.start), "data": record.source, "resolution": side})
+        name = record.search.config["network"] if is_random else named_by(trained.start)
+        begun = _options({"from": name, "data": record.source, "resolution": side})
         begun += _options({"task": _task(record)})
     idle: tuple[str, ...] = () if teacher else ("temperature", "distill_weight")
     idle += tuple(name for name, value in BEFORE_ADAPTING.items() if values.get(name) == value)

@@ -16,6 +16,8 @@ from hwnas.statistics.metric import ACCURACY, Metric
 from hwnas.statistics.verdict import Verdict
 
 SCHEMA = "hwnas-train/1"
+SEED = "seed"
+"""Where random first weights come from."""
 TRAIN = "the record of training"
 _SHAPE = {
     "config": {
@@ -71,7 +73,7 @@ class TrainingRecord:
     val: Mapping[str, Any] = field(default_factory=dict)
     test: Mapping[str, Any] = field(default_factory=dict)
     kept: Mapping[str, Any] | None = None
-    start: Mapping[str, Any] = field(default_factory=lambda: {"from": "seed"})
+    start: Mapping[str, Any] = field(default_factory=lambda: {"from": SEED})
     teacher: Mapping[str, Any] | None = None
     rising: float | None = None
     learnt: bool | None = True
@@ -187,9 +189,10 @@ def _outcome(metric: Metric) -> Shape:
 def named_by(origin: Mapping[str, Any]) -> str:
     """What ``--from`` takes for the same weights: their source, or the network that they were cut to.
 
-    A decoder stands behind the source as it stood behind the network; that of a run is its own.
+    A decoder stands behind the source as it stood behind the network; that of a run is its own. Random
+    weights have the name of the network.
     """
-    if "narrowed_from" in origin or "from" not in origin:
+    if "narrowed_from" in origin or origin.get("from", SEED) == SEED:
         return str(origin.get("network", "NETWORK"))
     source = str(origin["from"])
     _, plus, rest = str(origin.get("network", "")).partition("+")

@@ -75,8 +75,8 @@ class Matches:
     def interval(self) -> tuple[float, float]:
         """95 % interval of it, by images that are drawn again.
 
-        Images that are all alike do not say that others are too, and few that are nearly all missed, or nearly
-        all found, say little of the others: there it is as wide as that of a share of the same certainty.
+        Images that are all alike do not say that others are too, and few in which nearly all is missed, or
+        found, say little of the others: there it is as wide as that of a share of the same certainty.
         """
         if not self.truths.any():
             return 0.0, 1.0

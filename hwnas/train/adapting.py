@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from hwnas.known import pretrained
 from hwnas.runs import records
 from hwnas.runs.folder import RunFolder
 from hwnas.runs.found import KNOWN, SCHEMA, SearchRecord
-from hwnas.runs.training import named_by
+from hwnas.runs.training import SEED, named_by
 from hwnas.spaces import own
 from hwnas.spaces.adapted import PREFIX
 from hwnas.train.auxiliary import require_possible
@@ -35,6 +36,45 @@ _IMAGES, _SEED = 1024, 0
 """Training images that lost statistics are measured on."""
 
 
+@dataclass(frozen=True)
+class _Beginning:
+    """A known network, and what a training of it begins with.
+
+    Attributes:
+        architecture: Of the network, with the classes that its weights tell apart.
+        origin: Of its weights, as the records of a run say it.
+        scale: Mean and deviation that its weights were trained with; None for those of the images.
+        begins: Which weights it begins with; None for random ones.
+    """
+
+    architecture: Architecture
+    origin: Mapping[str, Any]
+    scale: tuple[tuple[float, ...], tuple[float, ...]] | None = None
+    begins: Begins | None = None
+
+    @classmethod
+    def with_weights(cls, weights: Weights) -> _Beginning:
+        """With what others trained."""
+        scale = weights.source.mean, weights.source.std
+        return cls(weights.architecture, origin_of(weights), scale, start_of(weights))
+
+    @classmethod
+    def with_nothing(cls, name: str, file: Path | None, resolution: int | None) -> _Beginning:
+        """With random weights: only a network that is made by its name can begin so."""
+        if file is not None:
+            raise TrainingError(
+                f"random weights must come from no file, but got {file} for them: leave it out, or leave "
+                "--init seed out"
+            )
+        if not known.knows(name):
+            raise TrainingError(
+                "a network that begins with random weights must be made by its name, as mobilenetv3-large "
+                f"is, but got {name}: leave --init seed out, or give such a name"
+            )
+        architecture = known.load(name, resolution=resolution)
+        return cls(architecture, {"from": SEED, "network": architecture.space.name})
+
+
 def begun(
     run: Path,
     name: str,
@@ -44,7 +84,8 @@ def begun(
     file: Path | None = None,
     resolution: int | None = None,
     task: str = tasks.DEFAULT,
-) -> tuple[Dataset, Begins]:
+    from_seed: bool = False,
+) -> tuple[Dataset, Begins | None]:
     """Make a run folder of a known network, for ``train_run`` to adapt it in.
 
     Writes ``arch.json`` and ``search.json``, or finds there what it would write.
@@ -57,9 +98,10 @@ def begun(
         file: Of its weights, instead of what its publisher has.
         resolution: That it shall see.
         task: What the network is to do with them.
+        from_seed: Whether it begins with random weights, as where those of others cannot be had.
 
     Returns:
-        The images as the network expects them, and what ``train_run`` begins with.
+        The images as the network expects them, and what ``train_run`` begins with; None for random weights.
 
     Raises:
         DataError: The images cannot be read.
@@ -70,8 +112,11 @@ def begun(
     require_apart(run, source)
     kind = tasks.get(task)
     name = name if Path(name).expanduser().is_dir() else kind.network(name)
-    weights, seed = weights_of(name, file, resolution=resolution), config.seed
-    space = weights.architecture.space
+    if from_seed:
+        found = _Beginning.with_nothing(name, file, resolution)
+    else:
+        found = _Beginning.with_weights(weights_of(name, file, resolution=resolution))
+    space, seed = found.architecture.space, config.seed
     _require_kind(space.name, name, kind)
     dataset = kind.load(source, resolution=space.input_shape[1], seed=seed)
     if dataset.image_shape[0] != space.input_shape[0]:
@@ -80,18 +125,19 @@ def begun(
             f"have {dataset.image_shape[0]}: give images that have as many, or another network"
         )
     require_possible(config.auxiliary, kind)
-    config.resolved(len(dataset.train), kind.usual(pretrained=True))  # refused before anything is written
-    dataset = dataset.standardized(weights.source.mean, weights.source.std)
+    usual = kind.usual(pretrained=found.begins is not None)
+    config.resolved(len(dataset.train), usual)  # refused before anything is written
+    dataset = dataset if found.scale is None else dataset.standardized(*found.scale)
     fitting = spaces.load(space.name, num_classes=kind.outputs(dataset))
     tasks.require_readable(dataset, fitting)
-    arch = fitting.architecture(weights.architecture.indices)
+    arch = fitting.architecture(found.architecture.indices)
     record = SearchRecord(
         KNOWN,
         seed,
         dataset.describe(),
         (),
         arch.indices,
-        config=origin_of(weights),
+        config=found.origin,
         space=fitting.name,
         space_fingerprint=fitting.fingerprint,
         schema=SCHEMA,
@@ -106,7 +152,7 @@ def begun(
     folder.path.mkdir(parents=True, exist_ok=True)
     files.write_json(folder.search, record.to_json())
     files.write_json(folder.arch, arch.to_json())
-    return dataset, start_of(weights)
+    return dataset, found.begins
 
 
 def _require_folder(run: Path, name: str) -> None:
@@ -132,7 +178,10 @@ def require_begun(run: Path) -> None:
         TrainingError: It is the run of a known network.
     """
     folder = RunFolder(run)
-    if folder.search.exists() and (record := records.search(run)).is_known:
+    if not folder.search.exists():
+        return
+    record = records.search(run)
+    if record.is_known and record.config.get("from") != SEED:
         name = named_by(record.config)
         data, side = record.data["source"], str(record.data["resolution"])
         task = record.data.get("task", tasks.DEFAULT)

