@@ -66,19 +66,13 @@ def mean_seconds(spent: Sequence[float]) -> float | None:
     return sum(spent) / len(spent) if spent else None
 
 
-def require_classes(space: SearchSpace, data: Dataset) -> None:
+def require_data(space: SearchSpace, data: Dataset) -> None:
     """Refuse a space whose networks do not have an output for each class, or do not read such images.
 
     Raises:
         SpaceError: They have more or fewer, or other channels.
     """
-    read, given = space.input_shape[0], data.image_shape[0]
-    if read != given:
-        two = f": an npz file with images of shape (n, height, width, {read}) has two pictures a row"
-        raise SpaceError(
-            f"images must have the {read} channels that networks of {space.name} read, but those of "
-            f"{data.name} have {given}{two if read > given else ': take another space'}"
-        )
+    tasks.require_channels(data, space)
     wanted = tasks.of(data).outputs(data)
     if space.num_classes != wanted:
         raise SpaceError(

@@ -85,6 +85,22 @@ def of_record(described: Mapping[str, Any]) -> Task:
     return get(str(described.get("task", DEFAULT)))
 
 
+def require_channels(data: Dataset, space: SearchSpace) -> None:
+    """Refuse images with other channels than networks read.
+
+    Raises:
+        SpaceError: They have more or fewer.
+    """
+    read, given = space.input_shape[0], data.image_shape[0]
+    if read != given:
+        pair = f"an npz file with images of shape (n, height, width, {read}) has two pictures a row"
+        remedy = pair if read == 2 * given else "give such images, or take another network"
+        raise SpaceError(
+            f"images must have the {read} channels that {space.name} reads, but those of {data.name} have "
+            f"{given}: {remedy}"
+        )
+
+
 def require_readable(data: Dataset, space: SearchSpace) -> None:
     """Refuse networks that answer something else than is asked of them, as classes of pixels or of images.
 

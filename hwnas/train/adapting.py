@@ -12,7 +12,7 @@ import torch
 from hwnas import blocks, files, known, spaces, tasks
 from hwnas.data.batches import Batches
 from hwnas.data.sources import require_apart
-from hwnas.errors import DataError, HwnasError, TrainingError, typed
+from hwnas.errors import HwnasError, TrainingError, typed
 from hwnas.known import pretrained
 from hwnas.runs import records
 from hwnas.runs.folder import RunFolder
@@ -105,6 +105,7 @@ def begun(
 
     Raises:
         DataError: The images cannot be read.
+        SpaceError: They have other channels than the network reads.
         TrainingError: It cannot be trained so.
         HwnasError: The folder holds another run, or is the source itself.
     """
@@ -119,11 +120,7 @@ def begun(
     space, seed = found.architecture.space, config.seed
     _require_kind(space.name, name, kind)
     dataset = kind.load(source, resolution=space.input_shape[1], seed=seed)
-    if dataset.image_shape[0] != space.input_shape[0]:
-        raise DataError(
-            f"images must have the {space.input_shape[0]} channels of {space.name}, but those of {source} "
-            f"have {dataset.image_shape[0]}: give images that have as many, or another network"
-        )
+    tasks.require_channels(dataset, space)
     require_possible(config.auxiliary, kind)
     usual = kind.usual(pretrained=found.begins is not None)
     config.resolved(len(dataset.train), usual)  # refused before anything is written

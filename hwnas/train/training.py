@@ -194,9 +194,5 @@ def _load_for(arch: Architecture, source: str, described: Mapping[str, Any]) -> 
             f"the data must have as many classes as the network, but {source} has "
             f"{task.outputs(dataset)} and {arch.space.name} has {arch.space.num_classes}"
         )
-    if dataset.image_shape[0] != arch.space.input_shape[0]:
-        raise DataError(
-            f"images must have the {arch.space.input_shape[0]} channels that {arch.space.name} reads, but "
-            f"those of {source} have {dataset.image_shape[0]}: give images like those of the search"
-        )
+    tasks.require_channels(dataset, arch.space)
     return _as_described(dataset, described)

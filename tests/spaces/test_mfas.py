@@ -168,7 +168,7 @@ def test_networks_are_trained_on_pairs_alone(space, pairs, tmp_path):
         y=np.arange(100) % 10,
     )
     arch = of(space, fusion1_first=1)
-    with pytest.raises(DataError, match=r"must have the 6 channels that mfas-r32-c10 reads, but .* have 3"):
+    with pytest.raises(SpaceError, match=r"must have the 6 channels that mfas-r32-c10 reads, but .* have 3"):
         _load_for(arch, str(tmp_path / "one.npz"), pairs.describe())
 
 
@@ -176,7 +176,7 @@ def test_images_must_be_pairs(space):
     digits = data.load("digits", resolution=SIDE)
     with pytest.raises(SpaceError, match=r"must have the 6 channels .* digits have 3: an npz file"):
         OneShot(space, digits, OneShotConfig())
-    with pytest.raises(SpaceError, match=r"must have the 3 channels .* have 6: take another space"):
+    with pytest.raises(SpaceError, match=r"must have the 3 channels .* have 6: give such images, or take"):
         OneShot(spaces.load("macro", resolution=SIDE), _two(digits), OneShotConfig())
 
 

@@ -23,7 +23,7 @@ from hwnas.blocks.wired import Value, mapped
 from hwnas.data.augment import Augmentation
 from hwnas.data.batches import Batches
 from hwnas.errors import SchemaMismatch, TrainingError
-from hwnas.evaluators.base import Live, Traits, mean_seconds, require_classes
+from hwnas.evaluators.base import Live, Traits, mean_seconds, require_data
 from hwnas.evaluators.merits import OfAnswers
 from hwnas.evaluators.supernet.config import OneShotConfig
 from hwnas.evaluators.supernet.network import Gate, Supernet, proxy_space
@@ -63,7 +63,7 @@ class OneShot:
 
     def __init__(self, space: SearchSpace, data: Dataset, config: OneShotConfig) -> None:
         self.task = tasks.of(data)
-        require_classes(space, data)
+        require_data(space, data)
         config = config.resolved(len(data.train), self.task.usual(pretrained=True).batch_size)
         self.space = space
         self.config = config

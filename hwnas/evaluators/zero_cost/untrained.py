@@ -15,7 +15,7 @@ import torch
 
 from hwnas import tasks
 from hwnas.data.batches import Batches
-from hwnas.evaluators.base import Live, Traits, mean_seconds, require_classes
+from hwnas.evaluators.base import Live, Traits, mean_seconds, require_data
 from hwnas.evaluators.merits import OfMeasure
 from hwnas.evaluators.zero_cost.config import CALLED, ZeroCostConfig
 from hwnas.evaluators.zero_cost.measures import MEASURES, ImageBatch
@@ -57,7 +57,7 @@ class Untrained:
     _spent: list[float] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        require_classes(self.space, self.data)
+        require_data(self.space, self.data)
 
     @property
     def proxy(self) -> SearchSpace:
