@@ -21,6 +21,7 @@ from rich.markup import escape
 from rich.status import Status
 from rich.table import Table
 from rich.text import Text
+from typer.core import TyperCommand, TyperOption
 
 from hwnas import __version__, plugins
 from hwnas.cli._log import listen
@@ -51,12 +52,27 @@ _Plugins = Annotated[
 ]
 
 
+_TWICE = "must be given once, but is there twice: leave one out, or join both by a comma if it takes several"
+
+
+class _Command(TyperCommand):
+    """A verb that refuses an option that is given twice, of which only the last would count."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read what was typed."""
+        _, _, seen = self.make_parser(ctx).parse_args(args=list(args))
+        for option in (each for each in seen if isinstance(each, TyperOption)):
+            if seen.count(option) > 1 and not (option.multiple or option.count):
+                raise typer.BadParameter(_TWICE, ctx, option)
+        return super().parse_args(ctx, args)
+
+
 class App(typer.Typer):
     """Verbs of the command line: each takes ``--plugin`` beside its own options."""
 
     def command(self, *names: Any, **settings: Any) -> Callable[[_Verb], _Verb]:
         """Make a function a verb."""
-        add = super().command(*names, **settings)
+        add = super().command(*names, cls=_Command, **settings)
 
         def made(verb: _Verb) -> _Verb:
             add(_with_plugins(verb))

@@ -341,6 +341,26 @@ def test_each_option_of_each_command_is_tried():
 @pytest.mark.parametrize(
     "arguments",
     [
+        ["profile", "--space", "darts", "--space", "nasnet"],
+        ["devices", "list", "--json", "--json"],
+        ["train", "r", "--augment", "--no-augment"],
+    ],
+    ids=" ".join,
+)
+def test_an_option_that_counts_once_is_not_given_twice(arguments):
+    code, said = invoke(arguments)
+    assert code == 2
+    assert "must be given once, but is there twice" in said
+
+
+def test_an_option_of_several_values_is_given_several_times():
+    said = invoke(["search", "--out", "o", "--device", "a=1", "--device", "b=2"])[1]
+    assert "twice" not in said
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
         ["train", "not-there"],
         ["export", "not-there"],
         ["verify", "not-there"],
