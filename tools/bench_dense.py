@@ -2,11 +2,13 @@
 
     python tools/bench_dense.py --data nuclei/ --resolution 128 --seeds 0 1 --work DIR > segmentation.json
     python tools/bench_dense.py --task detection --data cards/ --resolution 320 --work DIR > detection.json
+    python tools/bench_dense.py --resolution 256 --network mobilenetv3-large --from-seed --work DIR
 
 The budget is what a known network (``--baseline``) takes on this machine in int8, measured with random
 weights. For each seed a pretrained network with the task's usual decoder is adapted to the images, its space
 is profiled, searched under that budget, and what is found is trained: all of it by the product's own
-functions and defaults. Beside it stand, trained with the same seed: the baseline from nothing, as no weights
+functions and defaults. With ``--from-seed`` it begins with random weights instead, as the baseline does.
+Beside it stand, trained with the same seed: the baseline from nothing, as no weights
 of it can be had everywhere, for several times as many epochs; and the pretrained network with the baseline's
 decoder, cut to the width that is measured to be as fast, adapted as the first one was. Epochs are chosen on
 validation images; the exported int8 files answer the test images through their runtime. In the end all files
@@ -106,6 +108,7 @@ class Bench:
             options.data,
             resolution=options.resolution,
             task=options.task,
+            from_seed=options.from_seed,
             config=TrainConfig(epochs=epochs, seed=self.seed, device=_DEVICE),
         )
 
@@ -164,7 +167,8 @@ class Bench:
             files.write_atomic(model, match.untrained(self.baseline, TARGET))
             with Measurer(device.load("host")) as measurer:
                 best, _ = match.nearest(family, self.baseline, model, measurer, TARGET, say)
-            files.write_json(path, {"name": _narrowest(best.name)})
+            name = best.name if self.options.from_seed else _narrowest(best.name)
+            files.write_json(path, {"name": name})
         name = str(files.read_json(path, "the width")["name"])
         return self._adapted("cut", name, self.options.teacher_epochs)
 
@@ -285,6 +289,7 @@ def _options() -> argparse.Namespace:
     found.add_argument("--data", help="pictures; those of the task in shared data by default")
     found.add_argument("--task", default="segmentation", choices=tuple(_USUAL))
     found.add_argument("--network", default="efficientnet-lite0")
+    found.add_argument("--from-seed", action="store_true", help="the network begins with random weights")
     found.add_argument(
         "--baseline", help="of the task by default: " + ", ".join(n for n, *_ in _USUAL.values())
     )

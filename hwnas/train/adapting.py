@@ -198,6 +198,7 @@ def adapted(
     file: Path | None = None,
     resolution: int | None = None,
     task: str = tasks.DEFAULT,
+    from_seed: bool = False,
     config: TrainConfig | None = None,
     on_epoch: Callable[[EpochRecord], None] = lambda _: None,
 ) -> Path:
@@ -210,11 +211,13 @@ def adapted(
         file: Of its weights, instead of what its publisher has.
         resolution: That it shall see.
         task: What it is to do with them.
+        from_seed: Whether it begins with random weights.
         config: How it is trained; its seed is that of the splits as well.
         on_epoch: Called after every epoch.
     """
     config = config or TrainConfig()
-    dataset, start = begun(run, name, source, config, file=file, resolution=resolution, task=task)
+    asked: dict[str, Any] = {"file": file, "resolution": resolution, "task": task, "from_seed": from_seed}
+    dataset, start = begun(run, name, source, config, **asked)
     if not RunFolder(run).train.exists():
         train_run(run, config, dataset=dataset, start=start, on_epoch=on_epoch)
     return run
