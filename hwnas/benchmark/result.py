@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import asdict, dataclass
-from typing import Any
+from html import escape
+from typing import TYPE_CHECKING, Any
 
 from hwnas.benchmark.facts import BenchmarkSession, Failure, FileFacts
 from hwnas.benchmark.row import LatencyDifference, Row
+from hwnas.errors import HwnasError
 from hwnas.statistics.verdict import Verdict, worst
 
+if TYPE_CHECKING:
+    from rich.table import Table
+
 SCHEMA = "hwnas-measured/1"
+_SHOWN = ("file", "on", "latency", "95 % interval", "budget")
 
 
 @dataclass(frozen=True)
@@ -74,6 +81,79 @@ class FileBenchmark:
     def precision(self, row: Row) -> str:
         """What a row was computed in: as its file says, unless its runtime was told otherwise."""
         return row.place.precision or self.file(row.file).description.precision
+
+    def flat(self) -> list[dict[str, Any]]:
+        """One flat object a row, as for a data frame; None of what is not known."""
+        return [self._flat(row) for row in self.rows]
+
+    def to_pandas(self) -> Any:
+        """``flat`` as a ``pandas.DataFrame``, one row a file and target.
+
+        Raises:
+            HwnasError: pandas is not installed.
+        """
+        try:
+            pandas = importlib.import_module("pandas")
+        except ImportError as error:
+            raise HwnasError(
+                "pandas must be installed for a data frame, but is not: `pip install pandas`, or take flat()"
+            ) from error
+        return pandas.DataFrame(self.flat())
+
+    def __str__(self) -> str:
+        """A line a row, then what was not measured and why."""
+        lines = ["  ".join(cells) for cells in self._cells()]
+        return "\n".join([*lines, *(failure.reason for failure in self.failures)])
+
+    def __rich__(self) -> Table:
+        """A table for terminals: ``rich.print`` shows it."""
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(box=None)
+        for name in _SHOWN:
+            table.add_column(name)
+        for cells in self._cells():
+            table.add_row(*map(Text, cells))
+        return table
+
+    def _repr_html_(self) -> str:
+        """A table for notebooks."""
+        head = "".join(f"<th>{escape(name)}</th>" for name in _SHOWN)
+        body = "".join(
+            f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>" for cells in self._cells()
+        )
+        left = "".join(f"<p>{escape(failure.reason)}</p>" for failure in self.failures)
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{left}"
+
+    def _cells(self) -> list[tuple[str, ...]]:
+        rows = list[tuple[str, ...]]()
+        for row in self.rows:
+            ends = "too few rounds" if row.interval_ms is None else "{:.4g}–{:.4g}".format(*row.interval_ms)
+            on = f"{row.place} {self.precision(row)}"
+            verdict = "" if row.verdict is None else row.verdict.word
+            rows.append((row.file, on, f"{row.latency_ms:.4g} ms", ends, verdict))
+        return rows
+
+    def _flat(self, row: Row) -> dict[str, Any]:
+        low, high = (None, None) if row.interval_ms is None else row.interval_ms
+        return {
+            "file": row.file,
+            "device": row.place.device,
+            "runtime": row.place.runtime,
+            "threads": row.place.threads,
+            "precision": self.precision(row),
+            "latency_ms": row.latency_ms,
+            "low_ms": low,
+            "high_ms": high,
+            "p90_ms": row.p90_ms,
+            "load_ms": row.load_ms,
+            "first_run_ms": row.first_run_ms,
+            "peak_memory_bytes": row.peak_memory_bytes,
+            "bytes": self.file(row.file).bytes,
+            "delegate": row.placement.short,
+            "verdict": None if row.verdict is None else row.verdict.word,
+        }
 
     def to_json(self) -> dict[str, Any]:
         """One JSON object."""

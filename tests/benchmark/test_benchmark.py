@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -21,6 +22,7 @@ import strangers
 import typer
 from installed import installed
 from quick_measuring import form, hurry
+from rich.console import Console
 from typer.testing import CliRunner
 
 import hwnas
@@ -153,6 +155,27 @@ def test_the_whole_result_is_json(measured):
         "partitions",
         "undelegated",
     }
+
+
+def test_the_result_shows_itself_and_goes_into_a_data_frame(measured, monkeypatch):
+    frame = measured.to_pandas()
+    assert list(frame["file"]) == [row.file for row in measured.rows]
+    assert frame["latency_ms"].tolist() == [row.latency_ms for row in measured.rows]
+    assert ((frame["low_ms"] <= frame["latency_ms"]) & (frame["latency_ms"] <= frame["high_ms"])).all()
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(measured)
+    for text in (str(measured), console.export_text(), measured._repr_html_()):
+        for row in measured.rows:
+            assert row.file in text
+            assert f"{row.latency_ms:.4g} ms" in text
+    odd = replace(measured, rows=(replace(measured.rows[0], file="<b>[red].tflite"),))
+    monkeypatch.setattr(FileBenchmark, "precision", lambda *_: "int8")
+    assert "&lt;b&gt;[red].tflite" in odd._repr_html_()
+    console.print(odd)
+    assert "<b>[red].tflite" in console.export_text()
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(HwnasError, match="pandas must be installed for a data frame"):
+        measured.to_pandas()
 
 
 def test_whole_numbers_alone_are_measured_beside_their_own_anchors(networks):
