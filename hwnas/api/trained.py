@@ -86,6 +86,7 @@ def train(
     from hwnas.settings import usual
     from hwnas.train import TrainConfig, adapting
     from hwnas.train.optim import pick_device
+    from hwnas.train.teacher import require_teacher
     from hwnas.train.training import train_run
 
     plugins.ready()
@@ -111,6 +112,7 @@ def train(
         taught = adapting.teacher_of(run)
     teacher = taught if teacher is None else Path(teacher)
     if teacher is not None:
+        require_teacher(teacher)
         settings.setdefault("distill_weight", usual("train")["distill_weight"])
     inherits = taught is not None if from_supernet is None else from_supernet
     start: Begins | None = partial(inherited, run) if inherits else None

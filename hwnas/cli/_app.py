@@ -52,7 +52,7 @@ _Plugins = Annotated[
 ]
 
 
-_TWICE = "must be given once, but is there twice: leave one out, or join both by a comma if it takes several"
+_TWICE = "must be given once, but is there twice: leave one out"
 
 
 class _Command(TyperCommand):
@@ -63,7 +63,8 @@ class _Command(TyperCommand):
         _, _, seen = self.make_parser(ctx).parse_args(args=list(args))
         for option in (each for each in seen if isinstance(each, TyperOption)):
             if seen.count(option) > 1 and not (option.multiple or option.count):
-                raise typer.BadParameter(_TWICE, ctx, option)
+                said = _TWICE if option.is_flag else f"{_TWICE}, or join both by a comma if it takes several"
+                raise typer.BadParameter(said, ctx, option)
         return super().parse_args(ctx, args)
 
 

@@ -53,8 +53,8 @@ def show(record: SearchRecord, to: Path, said: Collection[str]) -> None:
     """
     scored = len({trial.indices for trial in record.trials})
     out.print(
-        f"[bold]{record.strategy}[/] chose {'.'.join(map(str, record.best))} of "
-        f"{scored} scored; estimated {record.score} {record.quality:.2%}",
+        f"[bold]{'.'.join(map(str, record.best))}[/] of {scored} that {record.strategy} scored is taken; "
+        f"estimated {record.score} {record.quality:.2%}",
         highlight=False,
     )
     if record.finalists is not None:
@@ -70,7 +70,7 @@ def show(record: SearchRecord, to: Path, said: Collection[str]) -> None:
     for alarm in record.alarms:
         if alarm not in said:  # before the search began
             warn(alarm)
-    seconds = ", ".join(f"{name} {value:.0f} s" for name, value in record.seconds.items())
+    seconds = ", ".join(f"{name} {value:.0f} s" for name, value in record.seconds.items() if value >= 0.5)
     out.print(f"{seconds}; written to {to}", highlight=False)
 
 

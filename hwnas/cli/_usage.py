@@ -120,7 +120,9 @@ def network(name: str) -> None:
     """Raise HwnasError where a name is neither of a network that can be made nor of weights, nor a folder."""
     from hwnas import known
 
-    if not known.knows(name):
+    if known.knows(name):
+        known.load(name)
+    else:
         known_network(name)
 
 

@@ -73,6 +73,7 @@ def train(
     from hwnas.settings import requests
     from hwnas.settings.kinds import Origin
     from hwnas.train.adapting import begun, require_begun, teacher_of
+    from hwnas.train.teacher import require_teacher
     from hwnas.train.training import train_run
 
     if not settings["augment"]:
@@ -82,6 +83,8 @@ def train(
         requests.training(settings)  # refused before any file is looked at
     pupils_of = None if known or origin.init == "seed" else teacher_of(run)
     teacher = Path(origin.teacher) if origin.teacher else pupils_of
+    if teacher is not None:
+        require_teacher(teacher)
     inherits = origin.inherits(is_taught=pupils_of is not None)
     if teacher is None:
         _usage.no_effect(context, "distill_weight", "temperature", needs="with --teacher")

@@ -76,7 +76,8 @@ def _chain(record: Record) -> Iterator[Command]:
         wanted = [f"--device {shlex.quote(text)}" for text in asked] or [*latencies, *_budgets(record)]
         yield (*_typed("search"), *wanted, *_searching(record))
     if record.trained:
-        yield (*_typed("train RUN"), *_training(record, record.trained))
+        for words in _trainings(record, record.trained):
+            yield (*_typed("train RUN"), *words)
     if record.manifest:
         settings = {**record.manifest.settings, "licence": record.manifest.licence}
         if settings.get("qat_if_worse") is None:  # then this does nothing, and is refused
@@ -265,33 +266,50 @@ def _comparing(found: ComparisonRecord) -> dict[str, Any]:
     return settings | rest
 
 
+def _trainings(record: Record, trained: TrainingRecord) -> Iterator[list[str]]:
+    """The words of what made the weights: with a known network, how it began stands before the settings.
+
+    One that was trained again, by another seed or on other images, is begun by a command of its own: its
+    first seed drew the splits.
+    """
+    words = _training(record, trained)
+    is_other = trained.data["fingerprint"] != record.search.data["fingerprint"]
+    data = _options({"data": release.public_name(str(trained.data["source"]))}) if is_other else []
+    if not record.search.is_known:
+        yield words + data
+        return
+    name = record.search.config["network"] if _is_random(record, trained) else named_by(trained.start)
+    side = record.arch.space.input_shape[1]
+    begun = _options({"from": name, "data": record.source, "resolution": side, "task": _task(record)})
+    if is_other or record.search.seed != trained.config.get("seed"):
+        yield begun + _options({"init": SEED, "epochs": 1, "seed": record.search.seed})
+        yield words + data
+    else:
+        yield begun + words
+
+
+def _is_random(record: Record, trained: TrainingRecord) -> bool:
+    """Whether a known network began with random weights."""
+    return record.search.is_known and trained.start.get("from") == SEED
+
+
 def _training(record: Record, trained: TrainingRecord) -> list[str]:
     """The common settings, and those of the others that are not the defaults."""
     start, teacher = trained.start.get("from"), (trained.teacher or {}).get("run")
     values = dict(trained.config)
-    is_random = record.search.is_known and start == SEED
-    values["init"] = start if start == "supernet" or is_random else None
+    values["init"] = start if start == "supernet" or _is_random(record, trained) else None
     values["teacher"] = None if teacher is None else release.public_name(str(teacher))
-    begun = []
-    if record.search.is_known:
-        side = record.arch.space.input_shape[1]
-        name = record.search.config["network"] if is_random else named_by(trained.start)
-        begun = _options({"from": name, "data": record.source, "resolution": side})
-        begun += _options({"task": _task(record)})
     idle: tuple[str, ...] = () if teacher else ("temperature", "distill_weight")
     idle += tuple(name for name, value in BEFORE_ADAPTING.items() if values.get(name) == value)
     idle += () if values.get("augment", True) else ("crop", "flip", "erasing")  # it would be refused
     usual = {name: key.default for name, key in section("train").items()}
-    words = [
+    return [
         word
         for option in options.of_section("train")
         if option.key not in idle
         if option.key in _TRAIN_COMMON or values.get(option.key) != usual[option.key]
         for word in option.words(values.get(option.key))
     ]
-    if trained.data["fingerprint"] != record.search.data["fingerprint"]:
-        words += _options({"data": release.public_name(str(trained.data["source"]))})
-    return begun + words
 
 
 def _identity(record: Record) -> Iterator[tuple[str, str]]:

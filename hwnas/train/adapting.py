@@ -59,7 +59,7 @@ class _Beginning:
         return cls(weights.architecture, origin_of(weights), scale, start_of(weights))
 
     @classmethod
-    def with_nothing(cls, name: str, file: Path | None, resolution: int | None) -> _Beginning:
+    def with_nothing(cls, name: str, task: Task, file: Path | None, resolution: int | None) -> _Beginning:
         """With random weights: only a network that is made by its name can begin so."""
         if file is not None:
             raise TrainingError(
@@ -71,7 +71,7 @@ class _Beginning:
                 "a network that begins with random weights must be made by its name, as mobilenetv3-large "
                 f"is, but got {name}: leave --init seed out, or give such a name"
             )
-        architecture = known.load(name, resolution=resolution)
+        architecture = known.load(task.network(name), resolution=resolution)
         return cls(architecture, {"from": SEED, "network": architecture.space.name})
 
 
@@ -112,10 +112,10 @@ def begun(
     _require_folder(run, name)
     require_apart(run, source)
     kind = tasks.get(task)
-    name = name if Path(name).expanduser().is_dir() else kind.network(name)
     if from_seed:
-        found = _Beginning.with_nothing(name, file, resolution)
+        found = _Beginning.with_nothing(name, kind, file, resolution)
     else:
+        name = name if Path(name).expanduser().is_dir() else kind.network(name)
         found = _Beginning.with_weights(weights_of(name, file, resolution=resolution))
     space, seed = found.architecture.space, config.seed
     _require_kind(space.name, name, kind)
@@ -142,6 +142,7 @@ def begun(
     folder = RunFolder(run)
     for path, content in ((folder.arch, arch.to_json()), (folder.search, record.to_json())):
         if _is_used(folder) and path.exists() and files.read_json(path, "a record of the run") != content:
+            _require_seed(run, seed)
             raise HwnasError(
                 "a run folder must be new or hold this network with these weights on these images, but "
                 f"{path} is of another: give another folder"
@@ -159,6 +160,15 @@ def _require_folder(run: Path, name: str) -> None:
         raise HwnasError(f"a run must be a folder, but {run} is a file: give another one")
     if Path(name).expanduser().resolve() == run.resolve():
         raise HwnasError(f"a run must not be its own source, but got {run} for both: give another folder")
+
+
+def _require_seed(run: Path, seed: int) -> None:
+    """Refuse another seed than the one that drew the splits of a run."""
+    if (own := records.search(run).seed) != seed:
+        raise HwnasError(
+            f"a run must keep the seed that drew its images, {own}, but got {seed} for {run}: give that "
+            "one, or another folder"
+        )
 
 
 def _is_used(folder: RunFolder) -> bool:

@@ -35,6 +35,20 @@ class Teacher:
     architecture: Architecture | None = None
 
 
+def require_teacher(run: Path) -> None:
+    """Refuse what is no folder of a trained run, before anything is written.
+
+    Raises:
+        TrainingError: There is nothing, or nothing that was trained.
+    """
+    folder = RunFolder(run)
+    if not (folder.arch.exists() and folder.weights.exists()):
+        what = "has no trained network" if run.is_dir() else "is no folder"
+        raise TrainingError(
+            f"a teacher must be the folder of a trained run, but {run} {what}: give another one, or train it"
+        )
+
+
 def load_teacher(run: Path, data: Dataset) -> Teacher:
     """The trained network of a run, for students of the same images.
 
@@ -47,6 +61,7 @@ def load_teacher(run: Path, data: Dataset) -> Teacher:
             same images: it may have seen what the student is validated and tested on.
         HwnasError: A file is missing or damaged.
     """
+    require_teacher(run)
     arch = spaces.architecture_from_json(records.arch(run, "the teacher's architecture"))
     if arch.space.num_classes != tasks.of(data).outputs(data):
         raise TrainingError(

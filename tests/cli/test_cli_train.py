@@ -79,7 +79,7 @@ def test_a_teacher_and_the_usual_settings(run):
     ("arguments", "message"),
     [
         (("--init", "supernet"), "train without --init supernet"),
-        (("--teacher", "nowhere"), "the teacher's architecture must be there"),
+        (("--teacher", "nowhere"), "a teacher must be the folder of a trained run, but nowhere is no folder"),
     ],
 )
 def test_what_cannot_be_done_is_said(run, arguments, message):

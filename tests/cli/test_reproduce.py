@@ -45,6 +45,8 @@ SMALL += [
     "search.supernet.validation_images=48",
 ]
 
+NAMED = "mobilenetv2-0.1"
+
 
 @pytest.fixture
 def tables(tmp_path, monkeypatch, few_digits) -> dict[str, LatencyTable]:
@@ -186,10 +188,16 @@ def test_a_search_that_an_earlier_version_began_is_the_same_search():
 def test_a_known_network_from_nothing_is_typed_with_its_name(few_digits, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shutil.copy(few_digits, "digits.npz")
-    begin = ("--from", "mobilenetv2-0.1", "--init", "seed", "--data", "digits.npz", "--resolution", "32")
+    begin = ("--from", NAMED, "--init", "seed", "--data", "digits.npz", "--resolution", "32")
     typed("train", "run", *begin, "--epochs", "1", "--device", "cpu")
-    typed(*command(Path("run"), "train"), "--device", "cpu")
+    typed(*command(Path("run"), "train"))
     assert Path("again/weights.safetensors").read_bytes() == Path("run/weights.safetensors").read_bytes()
+    Path(NAMED).mkdir()  # an empty folder of that name does not stand in its way
+    typed("train", "run", "--init", "seed", "--seed", "5", "--epochs", "1", "--device", "cpu")
+    lines = [shlex.split(" ".join(line)) for line in _reproduce.commands(read(Path("run")))]
+    for line in (line for line in lines if line[:2] == ["hwnas", "train"]):
+        typed(*["later" if word == "RUN" else word for word in line[1:]])
+    assert Path("later/weights.safetensors").read_bytes() == Path("run/weights.safetensors").read_bytes()
     done = CliRunner().invoke(app, ["train", "other", *begin[:2], "--init", "supernet", *begin[4:]])
     assert "of one origin" in done.output
     assert done.exit_code == 2

