@@ -38,7 +38,7 @@ def record_of(
         dataset: The images.
         seconds: Wall time by phase.
     """
-    described, space = scorer.describe(), result.best.space
+    described, space, images = scorer.describe(), result.best.space, dataset.describe()
     return SearchRecord(
         schema=SCHEMA,
         strategy=result.strategy,
@@ -54,14 +54,14 @@ def record_of(
         extra=result.extra,
         score=scorer.merits.name,
         seed=request.seed,
-        request=request.identity(),
+        request=request.identity() | ({"data": images["source"]} if request.teacher else {}),  # its own
         asked=request.asked,
         budgets=_budgets(request, result, problem, models),
         confidence=request.confidence,
         objectives=request.objectives,
         limits=request.limits,
         sizes=sizes(result.best, models[0].target.precision),
-        data=dataset.describe(),
+        data=images,
         scratch=described if request.scratch else None,
         untrained=described if request.untrained else None,
         oneshot=None if request.scratch or request.untrained else described,

@@ -236,7 +236,9 @@ def test_what_ships_is_the_best_one_after_tuning_beside_the_controls(tuned, foun
         assert item["latencies_ms"][limit.name] <= limit.budget_ms
         assert (item["epochs"], item["images"]) == (1, record.data["images"]["val"])
         assert item["interval"][0] <= item["value"] <= item["interval"][1]
-    assert "tuned" not in records.search(found).extra
+    before = records.search(found)
+    assert "tuned" not in before.extra
+    assert before.request["data"] == before.data["source"]
     controls = {tuple(i) for some in record.extra["controls"].values() for i in some}
     assert {tuple(i["indices"]) for name, i in told.items() if name != "exact"} <= controls
 
