@@ -26,16 +26,14 @@ from hwnas.tables import places
 from hwnas.tables.table import LatencyTable
 
 SPACE = "macro-r8-c10"
-TINY: dict[str, list[str]] = {
-    "search": [
-        *("--space", SPACE, "--strategy", "random", "--queries", "2", "--warmup-steps", "1", "--steps", "1"),
-        *("--proxy-width", "0.25", "--no-measure", "--rank", "fp32", "--gallery", "1"),
-    ],
-    "train": ["--epochs", "1", "--batch-size", "256"],
-    "export": ["--calibration-images", "16", "--int8-drop", "1"],
-    "verify": ["--skip-accuracy"],
+TINY: dict[str, str] = {
+    "search": f"--space={SPACE} --strategy=random --queries=2 --warmup-steps=1 --steps=1 --proxy-width=0.25 "
+    "--no-measure --rank=fp32 --gallery=1",
+    "train": "--epochs=1 --batch-size=256",
+    "export": "--calibration-images=16 --int8-drop=1",
+    "verify": "--skip-accuracy",
 }
-"""What makes a verb quick; everything else is typed as it was advised."""
+"""What makes a verb quick, where that is not typed already; everything else is typed as it was advised."""
 
 PROGRAM = typer.main.get_command(app)  # made once: with every call it would take longer than the call
 COMMAND = re.compile(r"`hwnas ([^`]+)`")
@@ -44,7 +42,8 @@ COMMAND = re.compile(r"`hwnas ([^`]+)`")
 def hwnas_(*words: object) -> tuple[int, str]:
     """Exit code and what was said, an error as the program would print it included."""
     verb, *rest = map(str, words)
-    done = CliRunner(env={"COLUMNS": "1000"}).invoke(PROGRAM, [verb, *rest, *TINY.get(verb, [])])
+    quick = [word for word in TINY.get(verb, "").split() if word.partition("=")[0] not in rest]
+    done = CliRunner(env={"COLUMNS": "1000"}).invoke(PROGRAM, [verb, *rest, *quick])
     if done.exception is not None and not isinstance(done.exception, HwnasError | SystemExit):
         raise done.exception
     return done.exit_code, done.output + (str(done.exception) if done.exit_code == 1 else "")
