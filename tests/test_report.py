@@ -319,7 +319,8 @@ def test_the_command_of_a_search_asks_for_the_same_search(full_run, name, monkey
         seen.update(budgets=budgets, request=request, out=out, options=options)
 
     monkeypatch.setattr(finalists, "search_for", search_for)
-    done = CliRunner().invoke(app, [*shlex.split(" ".join(line))[1:], "--train-on", "cpu"])
+    words = shlex.split(" ".join(line))[1:]
+    done = CliRunner().invoke(app, words + ["--train-on", "cpu"] * ("--train-on" not in words))
     assert done.exit_code == 0, done.output
     assert seen["budgets"] == ()
     assert (seen["out"], seen["options"].measure, seen["options"].rank) == (

@@ -57,4 +57,4 @@ def test_the_command_says_what_it_took_and_why(tmp_path, few_digits):
     )
     assert ended.exit_code == 0, ended.stderr
     assert "strategy surrogate, scored by --evaluate naswot: of 13 strategies" in ended.stderr
-    assert "surrogate chose" in ended.stdout
+    assert "that surrogate scored is taken" in ended.stdout

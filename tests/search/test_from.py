@@ -283,7 +283,7 @@ def test_what_was_found_begins_with_its_blocks_and_ships_with_its_origin(found, 
     begun = inherited(found, arch, dataset)
     assert begun.is_pretrained
     assert begun.record["began_with"]["from"] == "file:mine"
-    trained = hwnas.train(found, epochs=14, batch_size=24, learning_rate=0.05)
+    trained = hwnas.train(found, epochs=16, batch_size=12, learning_rate=0.05)
     assert trained.record["start"]["from"] == "supernet"
     assert trained.record["teacher"]["weights_sha256"] == files.sha256(RunFolder(teacher).weights)
     assert trained.record["config"]["distill_weight"] == 0.5

@@ -232,7 +232,7 @@ def test_a_run_learns_from_another_and_says_so(digits, tmp_path):
 def test_unfit_teachers_are_refused(digits, tmp_path):
     run = tmp_path / "teacher"
     arch = write_run(run, digits)
-    with pytest.raises(HwnasError, match="must have been trained"):
+    with pytest.raises(HwnasError, match=r"folder of a trained run, but .* has no trained network"):
         load_teacher(run, digits)
     network = train.new_network(arch, 0)
     train.save_weights(network, run / "weights.safetensors", {"data": digits.fingerprint})
