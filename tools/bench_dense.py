@@ -7,13 +7,14 @@
 The budget is what a known network (``--baseline``) takes on this machine in int8, measured with random
 weights. For each seed a pretrained network with the task's usual decoder is adapted to the images, its space
 is profiled, searched under that budget, and what is found is trained: all of it by the product's own
-functions and defaults. With ``--from-seed`` it begins with random weights instead, as the baseline does.
-Beside it stand, trained with the same seed: the baseline from nothing, as no weights
+functions and defaults. Beside it stand, trained with the same seed: the baseline from nothing, as no weights
 of it can be had everywhere, for several times as many epochs; and the pretrained network with the baseline's
-decoder, cut to the width that is measured to be as fast, adapted as the first one was. Epochs are chosen on
-validation images; the exported int8 files answer the test images through their runtime. In the end all files
-are measured in one session. Differences are in pairs on the same test images (bootstrap over images). One
-JSON object on standard output; with ``--work`` everything is kept, and a bench that was cut off goes on.
+decoder, cut to the width that is measured to be as fast, adapted as the first one was. With ``--from-seed``
+no network is pretrained: both that would be begin with random weights, as the baseline does. Epochs are
+chosen on validation images; the exported int8 files answer the test images through their runtime. In the end
+all files are measured in one session. Differences are in pairs on the same test images (bootstrap over
+images). One JSON object on standard output; with ``--work`` everything is kept, and a bench that was cut off
+goes on.
 """
 
 from __future__ import annotations

@@ -121,9 +121,16 @@ def train(
         if data is None:
             raise HwnasError(f"there must be images to adapt {pretrained} to, but got none: give data")
         file = None if weights is None else Path(weights)
-        asked: dict[str, Any] = {"file": file, "resolution": resolution, "task": task or tasks.DEFAULT}
-        asked["from_seed"] = from_seed
-        dataset, start = adapting.begun(run, str(pretrained), str(data), config, **asked)
+        dataset, start = adapting.begun(
+            run,
+            str(pretrained),
+            str(data),
+            config,
+            file=file,
+            resolution=resolution,
+            task=task or tasks.DEFAULT,
+            from_seed=from_seed,
+        )
     record = train_run(
         run,
         config,

@@ -110,7 +110,7 @@ class FileBenchmark:
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(box=None)
+        table = Table(box=None, caption=Text("\n".join(failure.reason for failure in self.failures)))
         for name in _SHOWN:
             table.add_column(name)
         for cells in self._cells():

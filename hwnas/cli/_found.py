@@ -70,7 +70,7 @@ def show(record: SearchRecord, to: Path, said: Collection[str]) -> None:
     for alarm in record.alarms:
         if alarm not in said:  # before the search began
             warn(alarm)
-    seconds = ", ".join(f"{name} {value:.0f} s" for name, value in record.seconds.items() if value >= 0.5)
+    seconds = ", ".join(f"{name} {value:.0f} s" for name, value in record.seconds.items())
     out.print(f"{seconds}; written to {to}", highlight=False)
 
 

@@ -81,7 +81,8 @@ def train(
     with _usage.usage():
         origin = Origin(settings["init"], settings["teacher"])
         requests.training(settings)  # refused before any file is looked at
-    pupils_of = None if known or origin.init == "seed" else teacher_of(run)
+    from_seed = origin.init == "seed"
+    pupils_of = None if known or from_seed else teacher_of(run)
     teacher = Path(origin.teacher) if origin.teacher else pupils_of
     if teacher is not None:
         require_teacher(teacher)
@@ -95,14 +96,14 @@ def train(
     if known is not None:
         with _usage.usage():
             _require_alone(known, origin.init, data)
-            if origin.init != "seed":
+            if not from_seed:
                 _usage.known_network(known)
             tasks.require(kind := task or tasks.DEFAULT)
-        asked: Settings = {"file": weights, "resolution": resolution, "task": kind}
-        dataset, start = begun(run, known, str(data), config, from_seed=origin.init == "seed", **asked)
+        asked: Settings = {"file": weights, "resolution": resolution, "task": kind, "from_seed": from_seed}
+        dataset, start = begun(run, known, str(data), config, **asked)
     else:
         _usage.no_effect(context, "weights", "resolution", "task", needs="with --from")
-        if origin.init != "seed":
+        if not from_seed:
             require_begun(run)
     record = train_run(
         run,

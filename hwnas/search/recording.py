@@ -38,6 +38,7 @@ def record_of(
         dataset: The images.
         seconds: Wall time by phase.
     """
+    # A teacher brings its images; those of the request are only its default then.
     described, space, images = scorer.describe(), result.best.space, dataset.describe()
     return SearchRecord(
         schema=SCHEMA,
@@ -54,7 +55,7 @@ def record_of(
         extra=result.extra,
         score=scorer.merits.name,
         seed=request.seed,
-        request=request.identity() | ({"data": images["source"]} if request.teacher else {}),  # its own
+        request=request.identity() | ({"data": images["source"]} if request.teacher else {}),
         asked=request.asked,
         budgets=_budgets(request, result, problem, models),
         confidence=request.confidence,

@@ -177,7 +177,7 @@ def _search(ready: PreparedSearch, out: Path, live: Live | None) -> Searched:
     if request.supernet is None and not strategy.needs.shared_weights:
         scorer.prepare(request.training_steps, on_step=clock, checkpoint=run.search_checkpoint)
     result = strategy.search(problem, scorer, np.random.default_rng(request.seed), session)
-    clock.phase("finalists")
+    clock.phase("search")  # also what came after its last step
     result = replace(result, extra=dict(result.extra) | _blind(result, dataset, scorer))
     if known := ready.alarms:
         alarms = [*known, *result.extra.get("alarms", ())]

@@ -226,8 +226,9 @@ def adapted(
         on_epoch: Called after every epoch.
     """
     config = config or TrainConfig()
-    asked: dict[str, Any] = {"file": file, "resolution": resolution, "task": task, "from_seed": from_seed}
-    dataset, start = begun(run, name, source, config, **asked)
+    dataset, start = begun(
+        run, name, source, config, file=file, resolution=resolution, task=task, from_seed=from_seed
+    )
     if not RunFolder(run).train.exists():
         train_run(run, config, dataset=dataset, start=start, on_epoch=on_epoch)
     return run

@@ -173,6 +173,10 @@ def test_the_result_shows_itself_and_goes_into_a_data_frame(measured, monkeypatc
     assert "&lt;b&gt;[red].tflite" in odd._repr_html_()
     console.print(odd)
     assert "<b>[red].tflite" in console.export_text()
+    left = replace(measured, failures=(Failure("gone.onnx", None, "gone.onnx is [not] there"),))
+    console.print(left)
+    for text in (str(left), console.export_text(), left._repr_html_()):
+        assert "gone.onnx is [not] there" in text
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(HwnasError, match="pandas must be installed for a data frame"):
         measured.to_pandas()
