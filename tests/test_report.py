@@ -22,6 +22,7 @@ from hwnas.cli import app
 from hwnas.errors import HwnasError
 from hwnas.evaluators.supernet.config import OneShotConfig
 from hwnas.measure import ProfileOptions
+from hwnas.pools import PoolSpec
 from hwnas.report import _network, _page, _reproduce, _style, _svg, _text
 from hwnas.report._record import read
 from hwnas.search.request import SearchRequest
@@ -273,7 +274,12 @@ REQUESTS = {
     "random": {"strategy": "random", "settings": {"queries": 7}, "training_steps": 45},
     "evolution": {"strategy": "evolution", "objectives": ("macs",), "limits": {"bytes": 4e6, "macs": 1e7}},
     "measured": {"strategy": "random", "measured": True, "confidence": 0.8, "seed": 5},
-    "scratch": {"strategy": "random", "scratch": TrainConfig(3, 32, seed=5), "workers": 2, "seed": 5},
+    "scratch": {
+        "strategy": "random",
+        "scratch": TrainConfig(3, 32, seed=5),
+        "pool": PoolSpec(count=2),
+        "seed": 5,
+    },
     "blockwise": {
         "strategy": "exact",
         "settings": {"queries": 9},
@@ -307,7 +313,7 @@ def test_the_command_of_a_search_asks_for_the_same_search(full_run, name, monkey
         search["promise"] |= {"networks_measured": 3 if asked.measured else 0, "rank": "fp32"}
         if asked.scratch:
             config = {"epochs": 3, "batch_size": 32, "class_weights": asked.scratch.class_weights}
-            search["scratch"] = {"config": config, "workers": asked.workers}
+            search["scratch"] = {"config": config, "pool": str(asked.pool)}
             del search["oneshot"]
 
     edit(full_run / "search.json", change)
@@ -332,7 +338,6 @@ def test_the_command_of_a_search_asks_for_the_same_search(full_run, name, monkey
     usual = asdict(search.strategy(asked.strategy)())
     full = replace(asked, settings={**usual, **asked.settings})
     typed, recorded = (item.identity() for item in (replace(seen["request"], latencies=()), full))
-    recorded["settings"].pop("parallel", None)  # as many as there are workers
     # whether finalists are measured is the options', not the request's, until the search begins
     foreign = {"latencies", "measured"} | (
         {"oneshot", "training_steps", "settings"} if asked.scratch else set()

@@ -15,6 +15,7 @@ from hwnas import known, plugins, spaces, tasks
 from hwnas.api.given import AnyPath, AnySpace, typed
 from hwnas.device import Target
 from hwnas.errors import HwnasError
+from hwnas.pools import PoolSpec
 from hwnas.runs import records
 from hwnas.search.settings import TRAINING_STEPS
 from hwnas.space import Architecture
@@ -67,7 +68,7 @@ def search(
     training_steps: int | None = None,
     scratch: TrainConfig | None = None,
     untrained: ZeroCostConfig | None = None,
-    workers: int = 1,
+    pool: str = "processes:1",
     seed: int = 0,
     confidence: float = 0.9,
     objectives: Sequence[str] = (),
@@ -105,7 +106,8 @@ def search(
             a teacher, where nothing is said.
         scratch: How each architecture is trained to be scored, instead of a supernet.
         untrained: How architectures are scored without training any, instead of either.
-        workers: Processes that train architectures from scratch at the same time.
+        pool: Who trains architectures from scratch at the same time: ``processes:N`` of this machine, or
+            ``ray[://HOST:PORT][?num_cpus=C&num_gpus=G]`` of a Ray cluster.
         seed: Where all randomness comes from.
         confidence: Wanted chance that the budgets are kept, in [0.5, 1).
         objectives: Also to be small: "macs", "params", "bytes", "energy_mj".
@@ -155,7 +157,7 @@ def search(
                 teacher=None if teacher is None else Path(teacher),
                 scratch=scratch,
                 untrained=untrained,
-                workers=workers,
+                pool=PoolSpec.read(pool),
                 confidence=confidence,
                 objectives=tuple(objectives),
                 limits=dict(limits or {}),

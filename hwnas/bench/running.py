@@ -6,7 +6,6 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,8 @@ from hwnas.bench.entrants import Entrant
 from hwnas.bench.ground import Ground, ground, identity
 from hwnas.bench.record import BenchFound, Course
 from hwnas.bench.results import StrategyBench
-from hwnas.errors import NothingFeasible, SpaceError
-from hwnas.evaluators.pool import workers as processes
+from hwnas.errors import NothingFeasible
+from hwnas.pools import PoolSpec, opened, unordered
 from hwnas.runs import outputs
 from hwnas.runs.folder import BenchFolder
 from hwnas.search.base import SearchResult
@@ -33,21 +32,21 @@ _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM
 
 
 def bench(
-    asked: BenchAsked, folder: Path, *, workers: int = 1, tell: Tell = lambda done, count: None
+    asked: BenchAsked, folder: Path, *, pool: str = "processes:1", tell: Tell = lambda done, count: None
 ) -> StrategyBench:
     """Compare strategies; goes on where it was cut off, and runs only what is missing.
 
     Args:
         asked: What is compared.
         folder: Where searches are kept; that of the same bench, or a new one.
-        workers: Processes that search.
+        pool: Who searches: ``processes:N`` of this machine, or ``ray[://HOST:PORT]``, whose machines read
+            the sources under the same paths.
         tell: Told of each search that is done.
 
     Raises:
         HwnasError: A file cannot be used, no network keeps a budget, or the folder is of another bench.
     """
-    if workers < 1:
-        raise SpaceError(f"workers must be at least 1, but got {workers}: as many as there are free cores")
+    spec = PoolSpec.read(pool)
     on = ground(asked.sources)
     limits = asked.limits(on)
     for _, limit in limits:
@@ -56,16 +55,12 @@ def bench(
         path = BenchFolder(folder).jobs
         known = record.opened(path, identity(asked.sources))
         todo = list(asked.jobs([limit for _, limit in limits], record.keyed(known)))
-        with _one_thread(), processes(workers) as mapper:
-            for done, _ in enumerate(mapper(partial(_search_into, path), todo), start=1):
+        with _one_thread(), opened(spec) as workers:
+            for done, found in enumerate(unordered(workers, search, todo), start=1):
+                record.append(path, found)
                 tell(done, len(todo))
         courses = record.opened(path, identity(asked.sources)) if todo else known
     return results.of(asked, on, record.keyed(courses))
-
-
-def _search_into(path: Path, job: BenchJob) -> None:
-    """Search and write it down, in the process that did: what is finished is there, whatever happens next."""
-    record.append(path, search(job))
 
 
 def search(job: BenchJob) -> Course:

@@ -101,6 +101,13 @@ def benchmark_dataset(name: str) -> None:
         raise HwnasError(f"dataset must be one of {', '.join(SPLITS)}, but got {name!r}")
 
 
+def pool(text: str) -> None:
+    """Raise HwnasError where a text asks for no pool of workers."""
+    from hwnas.pools import PoolSpec
+
+    PoolSpec.read(text)
+
+
 def task(name: str) -> None:
     """Raise HwnasError where there is no task of a name; loads none."""
     from hwnas import tasks

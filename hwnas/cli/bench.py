@@ -66,7 +66,13 @@ def bench(
     ] = "25,50,100,200",
     seeds: Annotated[int, typer.Option(min=1, help="Searches of each strategy under each budget.")] = 20,
     costs: Costs = None,
-    workers: Annotated[int, typer.Option(min=1, help="Processes that search, of one thread each.")] = 1,
+    pool: Annotated[
+        str,
+        typer.Option(
+            help="Who searches: processes:N of this machine, of one thread each, or ray[://HOST:PORT].",
+            callback=_usage.checked(_usage.pool),
+        ),
+    ] = "processes:1",
     as_json: Json = False,
 ) -> None:
     """Compare search strategies at equal queries, budgets and seeds; continues what was cut off."""
@@ -87,7 +93,7 @@ def bench(
         outputs.require_file(path, what)
     with err.status("reading the table") as status:
         found = room.bench(
-            asked, to, workers=workers, tell=lambda done, count: status.update(f"{done} of {count} searches")
+            asked, to, pool=pool, tell=lambda done, count: status.update(f"{done} of {count} searches")
         )
     files.write_json(folder.result, found.to_json())
     report.write_bench(found, folder.page)

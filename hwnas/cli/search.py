@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from hwnas.settings.config import Config
 
 _OF_SUPERNETS = ("supernet", "warmup_steps", "steps", "loss", "proxy_width", "proxy_resolution")
-_OF_SCRATCH = ("evaluate_epochs", "workers")
+_OF_SCRATCH = ("evaluate_epochs", "pool")
 
 
 @app.command()

@@ -227,6 +227,17 @@ class Fidelities(Evaluator, Protocol):
         """The same after a share of its training, over 0 and at most 1, to the nearest that there can be."""
 
 
+@runtime_checkable
+class Movable(Evaluator, Protocol):
+    """An evaluator that can work on machines that have none of this one's files."""
+
+    def moved(self) -> Callable[[Architecture], Any]:
+        """What is sent there, with all that it needs; it gives what ``received`` takes."""
+
+    def received(self, arch: Architecture, answer: Any, /) -> float:
+        """The score of an answer; what else is in it is kept as if it had been made here."""
+
+
 def fidelities(evaluator: object) -> Fidelities:
     """The evaluator as one that can train for less.
 
@@ -265,7 +276,7 @@ def require_sendable(evaluator: Evaluator) -> None:
     if not traits.is_sendable:
         raise SpaceError(
             f"scores of several processes must be of an evaluator that can be sent to them, but "
-            f"{type(evaluator).__name__} ({traits.fidelity}) cannot: score in one process"
+            f"{type(evaluator).__name__} ({traits.fidelity}) cannot: score in this one, by processes:1"
         )
 
 

@@ -1,4 +1,4 @@
-"""Scoring architectures by training each from scratch for some epochs, in worker processes."""
+"""Scoring architectures by training each from scratch for some epochs, by the workers of a pool."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, lru_cache
 from math import ceil
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from hwnas import tasks
+from hwnas import files, tasks
 from hwnas.data import Dataset
 from hwnas.errors import Diverged, SpaceError, TrainingError
 from hwnas.evaluators.base import Live, Traits, mean_seconds
 from hwnas.evaluators.merits import Merits, OfAnswers, OfMeasure
-from hwnas.evaluators.pool import scoring
+from hwnas.evaluators.scoring import Scoring
 from hwnas.evaluators.zero_cost.config import Likeness
+from hwnas.pools import HERE, PoolSpec, opened
 from hwnas.runs.trial import quality_of
 from hwnas.space import Architecture, SearchSpace
 from hwnas.spaces.canonical import Canonical
@@ -46,7 +48,7 @@ class FromScratch:
         source: What the task reads images from.
         data_seed: Of the splits.
         config: The training of each; a short one.
-        workers: Processes that train at the same time, where several are to be scored.
+        pool: Who trains, where several are to be scored.
         threads: Of PyTorch in the process that trains; None leaves them as they are.
         kept: Folder in which trained networks are kept, so that none is trained twice.
         images: What ``source`` holds, where this process has read it; stays in this process.
@@ -60,7 +62,7 @@ class FromScratch:
     source: str
     data_seed: int = 0
     config: TrainConfig = field(default_factory=lambda: TrainConfig(epochs=2))
-    workers: int = 1
+    pool: PoolSpec = HERE
     threads: int | None = None
     kept: Path | None = None
     images: Dataset | None = field(default=None, compare=False, repr=False)
@@ -121,10 +123,22 @@ class FromScratch:
         return likeness(network, self._data, self.alike)
 
     def all(self, architectures: Iterable[Architecture]) -> list[float]:
-        """The scores of several, by as many processes as there are ``workers``."""
+        """The scores of several, by the workers of ``pool``."""
         asked = list(architectures)
-        with scoring(self, min(self.workers, len(asked))) as score:
-            return list(score(asked))
+        with opened(self.pool if len(asked) > 1 else HERE) as pool:
+            return Scoring(self, pool).all(asked)
+
+    def moved(self) -> Moved:
+        """As of ``Movable``: with its images."""
+        return Moved(replace(self, kept=None, images=None), self._data)
+
+    def received(self, arch: Architecture, answer: Trained) -> float:
+        """As of ``Movable``: the network that was trained elsewhere is kept here."""
+        if self.kept is not None:
+            for name, content in answer.networks.items():
+                files.write_atomic(self.kept / Path(name).name, content)
+        self._spent.append(answer.seconds)
+        return answer.score
 
     def at(self, share: float) -> FromScratch:
         """As of ``Fidelities``: the same recipe in a share of the epochs, from the beginning.
@@ -194,7 +208,7 @@ class FromScratch:
         """The settings, as JSON; ``of_record`` turns them back."""
         alike = {"alike": self.alike, "alike_early": self.alike_early}
         return {
-            **{"config": asdict(self.config), "workers": self.workers, "threads": self.threads},
+            **{"config": asdict(self.config), "pool": str(self.pool), "threads": self.threads},
             **{name: asdict(to) for name, to in alike.items() if to is not None},
         }
 
@@ -213,7 +227,7 @@ class FromScratch:
             source["source"],
             source["seed"],
             TrainConfig.of_record(described["config"]),
-            described["workers"],
+            _pool_of(described),
             described.get("threads"),
             kept,
             images,
@@ -273,6 +287,48 @@ class FromScratch:
             return self.task.merit(score, self.class_weights)
         finally:
             torch.set_num_threads(before)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What comes back from another machine.
+
+    Attributes:
+        score: Of the architecture.
+        networks: The trained network as a file, by its name; none where it could not be trained.
+        seconds: What it took.
+    """
+
+    score: float
+    networks: Mapping[str, bytes]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Moved:
+    """What is sent to a machine that has none of this one's files.
+
+    Attributes:
+        evaluator: Which keeps nothing.
+        images: That it trains on and scores by.
+    """
+
+    evaluator: FromScratch
+    images: Dataset
+
+    def __call__(self, arch: Architecture) -> Trained:
+        """Train one, and answer with the network itself."""
+        began = time.monotonic()
+        with TemporaryDirectory(prefix="hwnas-") as folder:
+            own = replace(self.evaluator, kept=Path(folder), images=self.images)
+            score = own(arch)
+            networks = {path.name: path.read_bytes() for path in Path(folder).iterdir()}
+        return Trained(score, networks, time.monotonic() - began)
+
+
+def _pool_of(described: Mapping[str, Any]) -> PoolSpec:
+    """Who trained in a search, as recorded; older versions counted processes."""
+    return PoolSpec.read(described["pool"] if "pool" in described else f"processes:{described['workers']}")
 
 
 @lru_cache(maxsize=1)

@@ -210,7 +210,7 @@ def _settings_of(record: Record) -> dict[str, dict[str, Any]]:
         supernet = {"device": supernet["device"]}
         supernet |= {name: scratch["config"].get(name) for name in ("batch_size", "class_weights")}
         wanted |= {"evaluate": "scratch", "evaluate_epochs": scratch["config"]["epochs"]}
-        wanted |= {"workers": scratch["workers"]}
+        wanted |= {"pool": scratch.get("pool") or f"processes:{scratch['workers']}"}
         if alike := scratch.get("alike") or scratch.get("alike_early"):
             wanted |= {"alike": release.public_name(alike["reference"]), "evaluate_images": alike["images"]}
     elif untrained := search.untrained:

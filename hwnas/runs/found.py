@@ -74,7 +74,8 @@ _SHAPE = {
     "oneshot?": {"device?": str, "validation_images?": SOME},
     "scratch?": {
         "config": {"epochs": (SOME, NONE)},
-        "workers": SOME,
+        "workers?": SOME,
+        "pool?": str,
         "threads?": (SOME, NONE),
         "alike?": _LIKENESS,
         "alike_early?": _LIKENESS,

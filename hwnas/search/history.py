@@ -1,15 +1,16 @@
 """The history of a search: one JSON line a scored architecture, appended as soon as it is known.
 
 File format ``hwnas-history/1``. The first line says which search it is of; every other line is
-one trial. A line that was cut off is dropped when reading, anything else that does not fit is an
-error. A search that is started again with its history asks the same questions and takes the
-recorded answers, so it goes on exactly as if it had never stopped.
+one trial, or an *ask* whose trial follows later, where several are in hand at the same time. A line
+that was cut off is dropped when reading, anything else that does not fit is an error. A search that
+is started again with its history asks the same questions in the same order and takes the recorded
+answers, so it goes on exactly as if it had never stopped, with however many workers.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,19 +26,52 @@ _OF_WEIGHTS = ("steps", "weights")
 """What an evaluator says of the weights that it scores by, if it has any."""
 
 
+@dataclass(frozen=True)
+class Ask:
+    """An architecture that a search asked for.
+
+    Attributes:
+        number: How many it had asked for by then, from 1.
+        indices: Of the architecture; None where the strategy had none before it was told more.
+        share: What part of a training it is scored after.
+    """
+
+    number: int
+    indices: tuple[int, ...] | None
+    share: float = 1.0
+
+
+@dataclass(frozen=True)
+class Told:
+    """A score that a search was told.
+
+    Attributes:
+        trial: What was scored.
+        ask: Number of the ask that it answers; None where it was asked for and told with none in between.
+    """
+
+    trial: Trial
+    ask: int | None = None
+
+
 @dataclass
 class History:
-    """Trials that are already known, and where new ones go.
+    """What is already known of a search, and where what follows goes.
 
     Attributes:
         path: The file; None keeps nothing.
-        known: Recorded trials, in order.
+        events: What was recorded, in order.
         score: What scores are called in it.
     """
 
     path: Path | None = None
-    known: list[Trial] = field(default_factory=list)
+    events: list[Ask | Told] = field(default_factory=list)
     score: str = ACCURACY.score_key
+
+    @property
+    def known(self) -> list[Trial]:
+        """Recorded trials, in order."""
+        return [event.trial for event in self.events if isinstance(event, Told)]
 
     @classmethod
     def open(cls, path: Path | None, identity: Mapping[str, Any], score: str = ACCURACY.score_key) -> History:
@@ -59,30 +93,41 @@ class History:
             files.write_atomic(path, _line(header))
             return cls(path, score=score)
         whole, is_torn = _read(path)
-        found, known = _parsed(whole, path)
+        found, events = _parsed(whole, path)
         for name in header:
             before, now = _comparable(found.get(name), header[name])
             if before != now:
                 raise SchemaMismatch(_differs(path, name, before, now), field=name)
         if is_torn:
             files.write_atomic(path, whole)
-        return cls(path, known, score)
+        return cls(path, events, score)
 
-    def append(self, query: int, trial: Trial, seconds: float) -> None:
+    def asked(self, asks: Iterable[Ask]) -> None:
+        """Add asks whose trials follow later, all or none, and flush them to disk.
+
+        Raises:
+            HwnasError: The lines could not be written whole; the file is as before.
+        """
+        self._append(
+            {"ask": ask.number, "indices": ask.indices} | ({} if ask.share == 1 else {"share": ask.share})
+            for ask in asks
+        )
+
+    def append(self, query: int, told: Told, seconds: float) -> None:
         """Add one trial and flush it to disk.
 
         Raises:
             HwnasError: The line could not be written whole; the file is as before.
         """
+        answers = {} if told.ask is None else {"ask": told.ask}
+        trial = told.trial.to_json(self.score)
+        self._append([{"query": query, **answers, **trial, "seconds": round(seconds, 3)}])
+
+    def _append(self, lines: Iterable[Mapping[str, Any]]) -> None:
         if self.path is None:
             return
-        line = {
-            "query": query,
-            **trial.to_json(self.score),
-            "seconds": round(seconds, 3),
-        }
         try:
-            files.append_whole(self.path, _line(line))
+            files.append_whole(self.path, "".join(map(_line, lines)))
         except OSError as error:
             raise HwnasError(
                 f"a trial must be written whole, but {self.path} did not take it: {error}: free some space"
@@ -118,7 +163,7 @@ def damage(path: Path) -> str:
     try:
         whole, is_torn = _read(path)
         header, *lines = _objects(whole, path)
-        known = {SCHEMA: _trial, trace.SCHEMA: _step}
+        known = {SCHEMA: _event, trace.SCHEMA: _step}
         schema = header.get("schema")
         if schema not in known:
             return f"a history must be of {' or '.join(known)}, but {path} is of {schema!r}"
@@ -139,10 +184,10 @@ def _read(path: Path) -> tuple[str, bool]:
     return whole, whole != text
 
 
-def _parsed(whole: str, path: Path) -> tuple[dict[str, Any], list[Trial]]:
-    """The header and the trials."""
+def _parsed(whole: str, path: Path) -> tuple[dict[str, Any], list[Ask | Told]]:
+    """The header and what follows it."""
     header, *lines = _objects(whole, path)
-    return header, [_trial(line, path, n) for n, line in enumerate(lines, start=2)]
+    return header, [_event(line, path, n) for n, line in enumerate(lines, start=2)]
 
 
 def _objects(whole: str, path: Path) -> list[dict[str, Any]]:
@@ -168,6 +213,22 @@ def _parse(line: str, path: Path, number: int) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise HwnasError(f"line {number} of {path} must be a JSON object, but got {type(data).__name__}")
     return data
+
+
+def _event(data: Mapping[str, Any], path: Path, number: int) -> Ask | Told:
+    ask = data.get("ask")
+    if "ask" in data and (not isinstance(ask, int) or isinstance(ask, bool) or ask < 1):
+        raise HwnasError(f"line {number} of {path} must hold the number of an ask, but has {ask!r}")
+    if "query" in data or ask is None:
+        return Told(_trial(data, path, number), ask)
+    try:
+        indices = data["indices"]
+        return Ask(ask, indices and tuple(map(int, indices)), float(data.get("share", 1.0)))
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise HwnasError(
+            f"line {number} of {path} must hold an architecture that was asked for, but does not: "
+            f"{in_words(error)}"
+        ) from error
 
 
 def _trial(data: Mapping[str, Any], path: Path, number: int) -> Trial:

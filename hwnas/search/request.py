@@ -12,6 +12,7 @@ from hwnas.budget import Budget
 from hwnas.errors import SpaceError
 from hwnas.evaluators.supernet.config import OneShotConfig
 from hwnas.evaluators.zero_cost.config import Likeness, ZeroCostConfig
+from hwnas.pools import HERE, PoolSpec
 from hwnas.runs.folder import RunFolder
 from hwnas.search import strategy as strategy_of
 from hwnas.search.settings import STRATEGY, TRAINING_STEPS
@@ -44,8 +45,7 @@ class SearchRequest:
             strategies.
         alike: Whom networks are to see images like, which is scored instead of what the task ranks them by;
             where a strategy trains the better ones for longer, only as long as it does. With ``scratch``.
-        workers: Processes that train architectures at the same time, and how many a strategy asks
-            for at once.
+        pool: Who trains architectures.
         confidence: Chance that the network keeps a budget that its latency was predicted to
             meet exactly; over 0.5 a margin is kept, from the model's own uncertainty.
         measured: Whether finalists will be measured. Then a budget that leaves no room for the
@@ -74,7 +74,7 @@ class SearchRequest:
     scratch: TrainConfig | None = None
     untrained: ZeroCostConfig | None = None
     alike: Likeness | None = None
-    workers: int = 1
+    pool: PoolSpec = HERE
     confidence: float = 0.9
     measured: bool = False
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
@@ -88,8 +88,6 @@ class SearchRequest:
         if self.training_steps < 0:
             raise SpaceError(f"training_steps must not be negative, but got {self.training_steps}")
         tasks.require(self.task)
-        if self.workers < 1:
-            raise SpaceError(f"workers must be at least 1, but got {self.workers}")
         needs = strategy_of(self.strategy).needs
         has_supernet = self.scratch is None and self.untrained is None
         is_blockwise = has_supernet and self.oneshot.training == "blockwise"
@@ -117,10 +115,10 @@ class SearchRequest:
                 "networks must be trained from scratch to be compared with another, but got "
                 f"{self.alike.reference} without: train each network, or score none by training"
             )
-        if self.scratch is None and self.workers > 1:
+        if self.scratch is None and not self.pool.is_here:
             raise SpaceError(
-                f"workers must be 1 where no network is trained from scratch, but got {self.workers}: give "
-                "more only where every architecture is"
+                f"a pool must be processes:1 where no network is trained from scratch, but got {self.pool}: "
+                "give another one only where every architecture is"
             )
         if has_supernet:
             return
@@ -147,7 +145,7 @@ class SearchRequest:
 
     def identity(self) -> dict[str, Any]:
         """What makes another search of it, as JSON; the latency models by their hashes."""
-        scratch = {"scratch": asdict(self.scratch), "workers": self.workers} if self.scratch else {}
+        scratch: dict[str, Any] = {"scratch": asdict(self.scratch)} if self.scratch else {}
         if self.untrained is not None:
             scratch |= {"untrained": self.untrained.recorded()}
         if self.likeness is not None:

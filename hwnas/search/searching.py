@@ -170,7 +170,7 @@ def _search(ready: PreparedSearch, out: Path, live: Live | None) -> Searched:
     session = Session(
         history=run.history if ranks.rank() == 0 else None,
         checkpoint=run.search_checkpoint,
-        workers=request.workers,
+        workers=request.pool,
         tell=clock,
         score=scorer.merits.key,
     )
@@ -267,16 +267,16 @@ def _from_scratch(
     if ranks.ranks() > 1:
         raise HwnasError(
             f"training from scratch must be started once, but torchrun started it {ranks.ranks()} times: "
-            "start it without torchrun and give it workers"
+            "start it without torchrun and give it a --pool"
         )
-    threads = max(1, torch.get_num_threads() // request.workers)
+    threads = request.pool.threads or max(1, torch.get_num_threads() // request.pool.count)
     is_early = strategy_of(request.strategy).needs.fidelities
     return FromScratch(
         space,
         request.data,
         request.seed,
         config,
-        request.workers,
+        request.pool,
         threads,
         RunFolder(out).trained.resolve(),
         dataset,
@@ -286,11 +286,8 @@ def _from_scratch(
 
 
 def _strategy(request: SearchRequest) -> Strategy:
-    """The strategy with its settings; as many architectures are asked for at once as there are workers."""
-    settings = dict(request.settings)
-    if request.scratch is not None:
-        settings["parallel"] = request.workers
-    return made(request.strategy, settings)
+    """The strategy with its settings."""
+    return made(request.strategy, dict(request.settings))
 
 
 class _Clock:

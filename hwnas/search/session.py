@@ -9,6 +9,7 @@ from typing import Any
 
 from hwnas.errors import SpaceError
 from hwnas.evaluators.base import Live
+from hwnas.pools import HERE, PoolSpec
 from hwnas.statistics.metric import ACCURACY
 
 
@@ -27,7 +28,7 @@ class Session:
             from there.
         checkpoint: Weights and gates, written now and then; continued if they are there.
         checkpoint_every: Steps between two checkpoints of a one-shot search.
-        workers: Processes that score what a sampling strategy asks for at once.
+        workers: Who scores what a sampling strategy asks for.
         tell: Called after every step and every score.
         score: What scores are called in records; see ``Metric.score_key``.
     """
@@ -35,11 +36,10 @@ class Session:
     history: Path | None = None
     checkpoint: Path | None = None
     checkpoint_every: int = 100
-    workers: int = 1
+    workers: PoolSpec = HERE
     tell: Live = _nothing
     score: str = ACCURACY.score_key
 
     def __post_init__(self) -> None:
-        for name in ("checkpoint_every", "workers"):
-            if getattr(self, name) < 1:
-                raise SpaceError(f"{name} must be at least 1, but got {getattr(self, name)}")
+        if self.checkpoint_every < 1:
+            raise SpaceError(f"checkpoint_every must be at least 1, but got {self.checkpoint_every}")

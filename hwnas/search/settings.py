@@ -43,7 +43,8 @@ class SamplingSettings:
             much.
         remeasure: Share of the queries, the last ones, that score the leaders again. Worth it
             where a score is noisy (training from scratch); useless where it is repeatable.
-        parallel: How many architectures are asked for at once.
+        parallel: Architectures that are asked for together and told in that order, so that the search is the
+            same by any number of workers; with 1, one is asked for whenever a worker is free.
     """
 
     queries: int = 100

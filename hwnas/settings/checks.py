@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwnas.budget import Budget
-from hwnas.errors import HwnasError
+from hwnas.errors import HwnasError, SpaceError
 from hwnas.evaluators.zero_cost.config import CALLED, SIMILARITY
+from hwnas.pools import PoolSpec
 from hwnas.settings.config import Config, Place
 from hwnas.settings.kinds import SUPERNETS, Origin
 
@@ -34,7 +35,6 @@ _RANGES: Mapping[tuple[str, str], tuple[float, float | None]] = {
     ("search", "training_steps"): _FROM_1,
     ("search", "evaluate_epochs"): _FROM_1,
     ("search", "evaluate_images"): (2, None),
-    ("search", "workers"): _FROM_1,
     ("search.supernet", "resolution"): (8, None),
     ("search.supernet", "seed"): _FROM_0,
     ("promise", "gallery_points"): _FROM_0,
@@ -246,7 +246,7 @@ def _require_fitting(name: str, needs: Needs, evaluate: str | None, section: str
 
 
 def _require_scoring(config: Config, place: Place) -> None:
-    """Who trains a supernet has one; who trains each network has no use of one, and may have workers."""
+    """Who trains a supernet has one; who trains each network has no use of one, and may have a pool."""
     from hwnas.search import strategy
 
     wanted, asked = config.search, config.baseline.strategy
@@ -266,10 +266,14 @@ def _require_scoring(config: Config, place: Place) -> None:
             f"alike must say whom networks are to be similar to where evaluate = {SIMILARITY!r}, but is not "
             f"set: give the folder of a run{place('search', 'evaluate')}"
         )
-    if wanted.evaluate != "scratch" and wanted.workers > 1:
+    try:
+        pool = PoolSpec.read(wanted.pool)
+    except SpaceError as error:
+        raise HwnasError(f"{error}{place('search', 'pool')}") from error
+    if wanted.evaluate != "scratch" and not pool.is_here:
         raise HwnasError(
-            f"workers must be 1 where no network is trained from scratch, but got {wanted.workers}: "
-            f'set evaluate = "scratch" to train every network{place("search", "workers")}'
+            f"a pool must be processes:1 where no network is trained from scratch, but got {pool}: "
+            f'set evaluate = "scratch" to train every network{place("search", "pool")}'
         )
     block_score = config.values["search.supernet"]["block_score"]
     if wanted.evaluate != "blockwise" and block_score is not None:

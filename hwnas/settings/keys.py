@@ -37,7 +37,7 @@ _DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "train": {"device": "auto", "distill_weight": 0.5},  # as finalists are tuned: ``train.config.TAUGHT``
 }
 _UNSET = {("search.supernet", "seed"), ("train", "seed")}
-_OF_THE_PROGRAM = {"parallel", "training"}
+_OF_THE_PROGRAM = {"training"}
 _SCALARS = (bool, int, float, str)
 
 

@@ -87,7 +87,8 @@ class Search:
         alike: Run folder of a trained network, or .npy file of dissimilarities of those images, that networks
             are to see them like: that is what is scored, with evaluate = "scratch" or "similarity". Where
             networks are trained for longer the better they are, it decides which, and accuracy in the end.
-        workers: Processes that train networks from scratch at the same time.
+        pool: Who trains networks from scratch at the same time: "processes:N" of this machine, or
+            "ray[://HOST:PORT][?num_cpus=C&num_gpus=G]" of a Ray cluster.
     """
 
     strategy: str = STRATEGY
@@ -101,7 +102,7 @@ class Search:
     evaluate_epochs: int = 2
     evaluate_images: int = 64
     alike: str | None = None
-    workers: int = 1
+    pool: str = "processes:1"
 
 
 @dataclass(frozen=True)

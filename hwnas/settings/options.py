@@ -79,7 +79,7 @@ SEARCH = (
     Option("evaluate_images", "search", "evaluate_images"),
     Option("alike", "search", "alike"),
     Option("teacher", "search", "teacher"),
-    Option("workers", "search", "workers"),
+    Option("pool", "search", "pool"),
     Option("class_weights", "search.supernet", "class_weights"),
     Option("batch_size", "search.supernet", "batch_size"),
     Option("proxy_width", "search.supernet", "width"),

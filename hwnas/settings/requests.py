@@ -79,6 +79,7 @@ def taught(strategy: str, settings: Mapping[str, Any]) -> dict[str, Any]:
 def _scoring(config: Config, space: str) -> dict[str, Any]:
     """What scores architectures: a supernet, however it is trained, training each like one, or none."""
     from hwnas.evaluators.zero_cost.config import CALLED, Likeness, ZeroCostConfig
+    from hwnas.pools import PoolSpec
     from hwnas.train import TrainConfig
 
     wanted, values, seed = config.search, config.values["search.supernet"], config.basics.seed
@@ -87,7 +88,10 @@ def _scoring(config: Config, space: str) -> dict[str, Any]:
     alike = None if config.alike is None else str(config.alike)
     if wanted.evaluate == "scratch":
         shared = {name: getattr(oneshot, name) for name in ("batch_size", "class_weights", "seed", "device")}
-        found |= {"scratch": TrainConfig(wanted.evaluate_epochs, **shared), "workers": wanted.workers}
+        found |= {
+            "scratch": TrainConfig(wanted.evaluate_epochs, **shared),
+            "pool": PoolSpec.read(wanted.pool),
+        }
         found["alike"] = None if alike is None else Likeness(alike, wanted.evaluate_images)
     elif wanted.evaluate in CALLED:
         found["untrained"] = ZeroCostConfig(

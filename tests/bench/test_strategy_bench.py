@@ -331,6 +331,6 @@ def test_several_processes_find_what_one_does(tmp_path):
     file.write_text(json.dumps(table_of(spaces.load("macro-r8-c10"))))
     what = asked(file, "evolution", "surrogate", space="macro-r8-c10")
     one, _ = run(what, tmp_path / "one")
-    two = bench(what, tmp_path / "two", workers=2)
+    two = bench(what, tmp_path / "two", pool="processes:2")
     assert without_time(one) == without_time(two)
     shutil.rmtree(tmp_path / "two")

@@ -190,7 +190,7 @@ def test_the_strategy_is_exact_where_none_is_named(tmp_path):
 BAD = {
     'device = ["host", "host"]': "device",
     '[search]\nevaluate = "guess"': "evaluate",
-    "[search]\nworkers = 2": "workers",
+    '[search]\npool = "processes:2"': "pool",
     '[search]\nevaluate = "scratch"': "or use evolution",
     '[search]\nstrategy = "fbnet"\nevaluate = "scratch"': "strategy",
     '[search]\nstrategy = "fbnet"\nevaluate = "blockwise"': "strategy",

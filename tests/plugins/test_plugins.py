@@ -64,12 +64,12 @@ def test_what_a_file_registers_is_known_by_name_and_goes_again(mine):
 
 
 def test_a_process_that_works_for_this_one_has_them_before_it_is_asked(mine):
-    from hwnas.evaluators.pool import workers
+    from hwnas.pools import PoolSpec, opened, ordered
 
     hwnas.load_plugins(mine)
     module = sys.modules[blocks.KINDS["twin"].__module__]
-    with workers(2) as mapper:
-        assert list(mapper(module.size_of, ["tiny"])) == [16]
+    with opened(PoolSpec(count=2)) as pool:
+        assert list(ordered(pool, module.size_of, ["tiny"])) == [16]
 
 
 @pytest.mark.parametrize(

@@ -166,7 +166,19 @@ def test_worker_processes_of_the_program_give_what_one_process_gives(model, tmp_
     """With the same number asked at once, who trains makes no difference."""
     program = "from hwnas.cli import main; main()"
     command = [sys.executable, "-c", program, "search", "--latency", model, "--budget-ms", "20%", *SCRATCH]
-    command += ["--strategy", "random", "--queries", "4", "--gallery", "0", "--workers", "2", "--json"]
+    command += [
+        "--strategy",
+        "random",
+        "--queries",
+        "4",
+        "--gallery",
+        "0",
+        "--pool",
+        "processes:2",
+        "--set",
+        "parallel=2",
+        "--json",
+    ]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     ended = subprocess.run(
         [str(a) for a in [*command, "--out", tmp_path / "two"]],
@@ -186,7 +198,7 @@ def test_worker_processes_of_the_program_give_what_one_process_gives(model, tmp_
     [
         (["--evaluate", "scratch", "--proxy-width", "0.5"], "--proxy-width"),
         (["--evaluate", "scratch", "--supernet", "x"], "--supernet"),
-        (["--workers", "2"], "--workers"),
+        (["--pool", "processes:2"], "--pool"),
         (["--evaluate-epochs", "2"], "--evaluate-epochs"),
         (["--evaluate-images", "9"], "--evaluate-images"),
         (["--evaluate", "naswot", "--supernet", "x"], "--supernet"),

@@ -18,6 +18,7 @@ from hwnas.budget import Budget
 from hwnas.errors import HwnasError, InfeasibleBudget, SchemaMismatch, SpaceError
 from hwnas.evaluators import tabular
 from hwnas.evaluators.supernet.warm_up import warm_up
+from hwnas.pools import PoolSpec
 from hwnas.runs.trial import Trial
 from hwnas.search.history import damage
 from hwnas.search.problem import Constraint
@@ -146,10 +147,10 @@ def test_budgets_that_no_architecture_keeps_together_are_refused_first(kind):
 def test_only_an_evaluator_that_can_be_sent_scores_in_several_processes(tmp_path):
     """``test_pool`` has one that can."""
     path = tmp_path / "history.jsonl"
-    with pytest.raises(SpaceError, match=r"Scores \(known\) cannot: score in one process"):
-        searched(Random(queries=20, parallel=4), task_in("macro"), seed(0), workers=2, history=path)
-    with pytest.raises(SpaceError, match="workers must be at least 1"):
-        searched(Random(queries=20), task_in("macro"), seed(0), workers=0)
+    with pytest.raises(SpaceError, match=r"Scores \(known\) cannot: score in this one, by processes:1"):
+        searched(
+            Random(queries=20, parallel=4), task_in("macro"), seed(0), workers=PoolSpec(count=2), history=path
+        )
 
 
 @pytest.mark.parametrize("name", sorted(search.STRATEGIES))

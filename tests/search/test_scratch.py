@@ -12,6 +12,7 @@ from hwnas.errors import SchemaMismatch, SpaceError, TrainingError
 from hwnas.evaluators.of_run import scorer_of
 from hwnas.evaluators.standalone import FromScratch
 from hwnas.finalists.ranking import Ranking
+from hwnas.pools import PoolSpec
 from hwnas.runs import records
 from hwnas.search.request import SearchRequest
 from hwnas.search.sampling.random import Random
@@ -26,9 +27,9 @@ SHORT = FromScratch(SMALL, "digits", config=TrainConfig(epochs=1, batch_size=128
 def test_worker_processes_score_like_this_one(tmp_path):
     task = Task(SMALL, (constraint(0.2),), SHORT)
     here = searched(Random(queries=2, parallel=2), task, np.random.default_rng(0))
-    there = searched(Random(queries=2, parallel=2), task, np.random.default_rng(0), workers=2)
+    there = searched(Random(queries=2, parallel=2), task, np.random.default_rng(0), workers=PoolSpec(count=2))
     assert here.trials == there.trials
-    kept = replace(SHORT, workers=2, kept=tmp_path)
+    kept = replace(SHORT, pool=PoolSpec(count=2), kept=tmp_path)
     assert kept.all([SMALL.architecture(t.indices) for t in here.trials]) == [t.quality for t in here.trials]
     assert len(list(tmp_path.iterdir())) == 2
 
@@ -149,7 +150,5 @@ def test_a_strategy_that_trains_a_supernet_is_refused(tmp_path, strategy):
 def test_what_does_not_go_together_is_refused(tmp_path):
     with pytest.raises(SpaceError, match="give one of them"):
         request_of(tmp_path, supernet=tmp_path / "supernet.safetensors")
-    with pytest.raises(SpaceError, match="workers must be 1"):
-        request_of(tmp_path, scratch=None, workers=2)
-    with pytest.raises(SpaceError, match="at least 1"):
-        request_of(tmp_path, workers=0)
+    with pytest.raises(SpaceError, match="a pool must be processes:1 where no network is trained"):
+        request_of(tmp_path, scratch=None, pool=PoolSpec(count=2))

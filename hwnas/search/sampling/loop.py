@@ -1,38 +1,34 @@
-"""The sampling loop: ask for an architecture, score it, tell; bounded, logged and resumable.
+"""Sampling: ask for an architecture, score it, tell; bounded, logged and resumable.
 
-A *sampler* is what differs between strategies. The loop scores what it asks for, at most
-``queries`` times, writes each score to the history at once, and can be started again from
-there: the sampler is a function of its random numbers and of what it is told, so recorded
+A *sampler* is what differs between strategies. The search scores what it asks for, at most
+``queries`` times (``course``), writes each score to the history at once, and can be started again
+from there: the sampler is a function of its random numbers and of what it is told, so recorded
 answers bring it back to where it was.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import math
-import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import groupby
-from operator import itemgetter
 from typing import Any, ClassVar
 
 import numpy as np
 
-from hwnas.errors import NothingFeasible, SchemaMismatch, SpaceError
+from hwnas.errors import NothingFeasible, SpaceError
 from hwnas.evaluators.base import Evaluator
-from hwnas.evaluators.pool import Score, scoring
+from hwnas.evaluators.scoring import Scoring
+from hwnas.pools import opened
 from hwnas.runs.trial import Trial
-from hwnas.search.base import Needs, SearchResult, scored
+from hwnas.search.base import Needs, SearchResult
 from hwnas.search.history import History
 from hwnas.search.problem import Problem
 from hwnas.search.sampling.archive import Archive
+from hwnas.search.sampling.course import SamplingCourse
 from hwnas.search.session import Session
 from hwnas.search.settings import SamplingSettings
 from hwnas.statistics.metric import ACCURACY
-
-_ROUNDING = 1e-9  # queries are sums of shares of a training
 
 
 class Sampler(ABC):
@@ -52,7 +48,9 @@ class Sampler(ABC):
 
     @abstractmethod
     def ask(self) -> tuple[int, ...] | None:
-        """An architecture whose network was not asked before; None where there is none left.
+        """An architecture whose network was not asked before; None where there is none.
+
+        Where scores of earlier ones are still to come, this is called once more when one is told.
 
         One that is trained for longer than before may be asked for once more; ``share`` says how long.
         """
@@ -134,8 +132,9 @@ class SamplingStrategy(SamplingSettings, ABC):
         sampler.score = session.score
         _ = sampler.archive.feasible.feasible  # refuses budgets that do not go together
         history = History.open(session.history, _identity(self, problem, evaluator), session.score)
-        with scoring(evaluator, session.workers) as score:
-            trace = _run(self, problem, sampler, score, history, session)
+        with opened(session.workers) as pool:
+            scores = Scoring(evaluator, pool)
+            trace = SamplingCourse(self, problem, sampler, scores, history, session).run()
         best = sampler.best()
         if best is None:
             raise NothingFeasible(
@@ -160,62 +159,6 @@ def require(condition: bool, message: str) -> None:
         raise SpaceError(message)
 
 
-def _run(
-    strategy: SamplingStrategy,
-    problem: Problem,
-    sampler: Sampler,
-    score: Score,
-    history: History,
-    session: Session,
-) -> list[Mapping[str, Any]]:
-    """Ask, score and tell until the queries are used up or nothing is left to ask."""
-    explored: float = strategy.explored
-    trace: list[Mapping[str, Any]] = []
-    began, spent, known = time.monotonic(), 0.0, sum(trial.share for trial in history.known)
-    while spent < strategy.queries - _ROUNDING:
-        ask, end = (
-            (sampler.ask, explored) if spent < explored - _ROUNDING else (sampler.ask_again, strategy.queries)
-        )
-        count = min(strategy.parallel, math.ceil(end - spent - _ROUNDING))
-        asked = [(found, sampler.share(found)) for _ in range(count) if (found := ask()) is not None]
-        if not asked and spent < explored and strategy.remeasure:
-            explored = spent  # nothing new is left: what remains of the queries confirms the leaders
-            continue
-        if not asked:
-            break
-        for trial in _scores(problem, asked, score, history, len(trace)):
-            sampler.tell(trial)
-            trace.append(_entry(len(trace) + 1, sampler))
-            spent += trial.share
-            left = (time.monotonic() - began) / max(spent - known, trial.share) * (strategy.queries - spent)
-            session.tell({**trace[-1], **_totals(strategy, problem), "eta_s": left})
-    return trace
-
-
-def _scores(
-    problem: Problem, asked: list[tuple[tuple[int, ...], float]], score: Score, history: History, query: int
-) -> Iterable[Trial]:
-    """The trials of what was asked: from the history where it has them, else scored and added."""
-    known = history.known[query : query + len(asked)]
-    for (indices, share), trial in zip(asked, known, strict=False):
-        if (trial.indices, trial.share) != (indices, share):
-            raise SchemaMismatch(
-                f"a history must be of the search that continues it, but {history.path} answers "
-                f"{list(trial.indices)} where {list(indices)} is asked: use the same seed",
-                field="indices",
-            )
-        yield trial
-    began, number = time.monotonic(), query + len(known)
-    for share, those in groupby(asked[len(known) :], key=itemgetter(1)):
-        new = [problem.blocks.architecture(indices) for indices, _ in those]
-        for arch, quality in zip(new, score(new, share), strict=True):
-            number += 1
-            trial = scored(problem, arch, quality, share)
-            history.append(number, trial, time.monotonic() - began)
-            began = time.monotonic()
-            yield trial
-
-
 def _identity(strategy: SamplingStrategy, problem: Problem, evaluator: Evaluator) -> dict[str, Any]:
     return {
         "strategy": strategy.name,
@@ -226,19 +169,3 @@ def _identity(strategy: SamplingStrategy, problem: Problem, evaluator: Evaluator
         "objectives": [objective.name for objective in problem.objectives],
         "evaluate": evaluator.identity(),
     }
-
-
-def _entry(query: int, sampler: Sampler) -> Mapping[str, Any]:
-    best = sampler.best()
-    entry: dict[str, Any] = {"query": query, sampler.score: sampler.archive.trials[-1].quality}
-    if best is not None:
-        entry |= {
-            "best": list(best.indices),
-            f"best_{sampler.score}": best.quality,
-            **best.shown(),
-        }
-    return {**entry, **sampler.state()}
-
-
-def _totals(strategy: SamplingStrategy, problem: Problem) -> dict[str, Any]:
-    return {"strategy": strategy.name, "queries": strategy.queries, **problem.shown()}

@@ -27,7 +27,7 @@ STALE = 20
 """Batches without a new network after which the policy counts as converged."""
 
 
-@dataclass
+@dataclass(eq=False)  # it holds arrays
 class Batch:
     """Architectures of one policy, and the rewards that are known."""
 

@@ -1,0 +1,217 @@
+"""A pool that is a Ray cluster (https://ray.io): Ray sends the tasks, and begins those of lost workers again.
+
+A function, with the data that it holds, goes into the object store once, and to each machine once. What Ray
+sends it pickles itself: let a cluster be reached by those only who may run programs on it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import hwnas
+from hwnas import plugins
+from hwnas.errors import HwnasError
+from hwnas.pools.base import ATTEMPTS, answered, lost, replied
+from hwnas.pools.spec import PoolSpec
+
+_HELLO_S = 120.0  # until a first worker has imported hwnas
+_COUNTED_S = 2.0  # so long a count of the cluster's machines holds
+
+
+@dataclass(frozen=True)
+class _Task:
+    number: int
+    function: Callable[[Any], Any]
+    item: Any
+
+
+class RayCluster:
+    """The workers of a cluster that this process has joined: ``base.Pool``.
+
+    Args:
+        ray: The module.
+        spec: What each task needs.
+    """
+
+    is_elsewhere = True
+    has_files = False  # other machines have other files
+
+    def __init__(self, ray: Any, spec: PoolSpec) -> None:
+        self._ray, self._spec = ray, spec
+        resources = {"num_cpus": spec.num_cpus, "num_gpus": spec.num_gpus}
+        self._run = ray.remote(max_retries=ATTEMPTS - 1, **resources)(replied)
+        self._functions: dict[int, tuple[Callable[[Any], Any], Any]] = {}
+        self._waiting: deque[_Task] = deque()
+        self._busy: dict[Any, _Task] = {}
+        self._counted, self._fits = -_COUNTED_S, 1
+
+    @property
+    def size(self) -> int:
+        """As many tasks as the cluster has CPUs and GPUs for, with the machines that it has now."""
+        if (now := time.monotonic()) - self._counted >= _COUNTED_S:
+            self._counted, there = now, self._ray.cluster_resources()
+            wanted = {"CPU": self._spec.num_cpus, "GPU": self._spec.num_gpus}
+            fits = [int(there.get(name, 0.0) / amount + 1e-9) for name, amount in wanted.items() if amount]
+            self._fits = max(1, min(fits))
+        return self._fits
+
+    def submit(self, number: int, function: Callable[[Any], Any], item: Any) -> None:
+        """As of ``Pool``."""
+        self._waiting.append(_Task(number, function, item))
+        self._begin()
+
+    def next(self) -> tuple[int, Any]:
+        """As of ``Pool``."""
+        self._begin()
+        done, _ = self._ray.wait(list(self._busy), num_returns=1)
+        task = self._busy.pop(done[0])
+        self._begin()
+        return task.number, answered(self._reply(done[0], task))
+
+    def abandon(self) -> None:
+        """Cancel what is at work, by force: a training does not look whether it is wanted any more."""
+        self._waiting.clear()
+        while self._busy:
+            self._ray.cancel(self._busy.popitem()[0], force=True)
+
+    def _begin(self) -> None:
+        room = self.size - len(self._busy) if self._waiting else 0
+        for _ in range(min(room, len(self._waiting))):
+            task = self._waiting.popleft()
+            self._busy[self._run.remote(self._placed(task.function), task.item)] = task
+
+    def _placed(self, function: Callable[[Any], Any]) -> Any:
+        """Where the object store has a function; it is put there once."""
+        if id(function) not in self._functions:
+            self._functions[id(function)] = function, self._ray.put(function)
+        return self._functions[id(function)][1]
+
+    def _reply(self, found: Any, task: _Task) -> tuple[bool, Any]:
+        errors = self._ray.exceptions
+        try:
+            reply: tuple[bool, Any] = self._ray.get(found)
+        except errors.OutOfMemoryError as error:
+            raise lost(task.item, "was ended for want of memory", _more_memory(self._spec)) from error
+        except (errors.WorkerCrashedError, errors.NodeDiedError, errors.ObjectLostError) as error:
+            raise lost(task.item, "was lost", "see Ray's own logs for what ended it") from error
+        except errors.RayError as error:
+            raise HwnasError(
+                f"Ray must run a task to its end, but did not: {_line(error)}: see Ray's own logs"
+            ) from error
+        return reply
+
+
+@contextmanager
+def joined(spec: PoolSpec) -> Iterator[RayCluster]:
+    """Be a driver of the cluster, or of one that is started here and ends with the context.
+
+    Raises:
+        HwnasError: Ray is not installed, the cluster cannot be reached, has no such resources, or its
+            machines have another version of hwnas.
+    """
+    ray = _module()
+    if ray.is_initialized():
+        raise HwnasError(
+            "a process must be in one Ray cluster at a time, but this one is in one already: leave it by "
+            "ray.shutdown() first"
+        )
+    _join(ray, spec)
+    try:
+        _require_resources(ray, spec)
+        pool = RayCluster(ray, spec)
+        _require_same_version(ray, spec)
+        try:
+            yield pool
+        finally:
+            pool.abandon()
+    finally:
+        ray.shutdown()
+
+
+def _module() -> Any:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to anybody unless asked for
+    os.environ.setdefault(
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0"
+    )  # without GPUs asked for, leave them as they are
+    try:
+        import ray
+        import ray.exceptions
+    except ImportError as error:
+        raise HwnasError(
+            "a pool of Ray must have Ray, but it is not installed: run `pip install 'hwnas[ray]'`, or give "
+            "--pool processes:N"
+        ) from error
+    return ray
+
+
+def _join(ray: Any, spec: PoolSpec) -> None:
+    environment: dict[str, Any] = {"worker_process_setup_hook": "hwnas.plugins.ready"}
+    if inherited := os.environ.get(plugins.ENVIRONMENT):
+        environment["env_vars"] = {plugins.ENVIRONMENT: inherited}
+    new = {} if spec.address or os.environ.get("RAY_ADDRESS") else {"include_dashboard": False}
+    try:
+        ray.init(
+            address=f"ray://{spec.address}" if spec.address else None,
+            runtime_env=environment,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            **new,
+        )
+    except (ConnectionError, RuntimeError, ValueError, OSError, TimeoutError) as error:
+        where = f"at {spec.address}" if spec.address else os.environ.get("RAY_ADDRESS", "of this machine")
+        raise HwnasError(
+            f"a Ray cluster must be reachable, but that {where} is not: {_line(error)}: see whether `ray "
+            "start --head` runs there, with the same versions of Ray and Python"
+        ) from error
+
+
+def _require_resources(ray: Any, spec: PoolSpec) -> None:
+    """Refuse what the cluster has not: Ray would wait for it for ever."""
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    wanted = {"CPU": spec.num_cpus, "GPU": spec.num_gpus}
+    if not any(all(node.get(name, 0.0) >= amount for name, amount in wanted.items()) for node in nodes):
+        most = {name: max((node.get(name, 0.0) for node in nodes), default=0.0) for name in wanted}
+        raise HwnasError(
+            f"a machine of the Ray cluster must have {spec.num_cpus:g} CPUs and {spec.num_gpus:g} GPUs for a "
+            f"task, but the largest has {most['CPU']:g} and {most['GPU']:g}: ask for less, as --pool "
+            f"'{PoolSpec('ray', address=spec.address)}?num_cpus=1'"
+        )
+
+
+def _require_same_version(ray: Any, spec: PoolSpec) -> None:
+    resources = {"num_cpus": spec.num_cpus, "num_gpus": spec.num_gpus}
+    try:
+        theirs = ray.get(
+            ray.remote(max_retries=ATTEMPTS - 1, **resources)(_version).remote(), timeout=_HELLO_S
+        )
+    except ray.exceptions.RayError as error:
+        raise HwnasError(
+            "the machines of a Ray cluster must have hwnas, and the plug-ins under the same paths, but a "
+            f"first task did not run: {_line(error)}: install the same version on each"
+        ) from error
+    if theirs != hwnas.__version__:
+        raise HwnasError(
+            f"the machines of a Ray cluster must have the same version of hwnas, but one has {theirs} and "
+            f"this one {hwnas.__version__}: install the same on each"
+        )
+
+
+def _version() -> str:
+    return hwnas.__version__
+
+
+def _more_memory(spec: PoolSpec) -> str:
+    return f"ask for more CPUs a task, as num_cpus={2 * max(1.0, spec.num_cpus):g}, so that fewer run at once"
+
+
+def _line(error: BaseException) -> str:
+    """What an error says, in one line; of long ones, the last."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1][:300] if lines else type(error).__name__

@@ -1,0 +1,134 @@
+"""What worker processes of tests run; they import it by its name."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from hwnas.errors import InfeasibleBudget
+from hwnas.evaluators.base import Traits
+from hwnas.space import Architecture
+
+
+@dataclass(frozen=True)
+class DiesAtFirst:
+    """Scores by the first choice; ends by a signal at the network of ``fatal``, the first three times.
+
+    Attributes:
+        folder: Has a line for each scored network, and how often it died.
+        fatal: Indices.
+        signal: Which.
+    """
+
+    folder: Path
+    fatal: tuple[int, ...]
+    signal: int = signal.SIGSEGV
+
+    @property
+    def traits(self) -> Traits:
+        return Traits("scored beside others", is_sendable=True)
+
+    def identity(self) -> None:
+        return None
+
+    def __call__(self, arch: Architecture) -> float:
+        if arch.indices == self.fatal and _count(self.folder / "died") <= 3:
+            os.kill(os.getpid(), self.signal)
+        time.sleep(0.01)
+        with (self.folder / "scored").open("a") as file:
+            file.write(f"{arch.indices}\n")
+        return 0.5 + arch.indices[0] / 10
+
+
+def squared(number: int) -> int:
+    time.sleep(0.02 * (number % 3))  # so that they do not end in order
+    return number**2
+
+
+def process_of(_: object) -> int:
+    return os.getpid()
+
+
+def refused(number: int) -> int:
+    if number == 2:
+        raise InfeasibleBudget("no", budget=1.0, least=2.0)
+    return number
+
+
+def broken(number: int) -> float:
+    return 1 / number
+
+
+def ends(number: int) -> int:
+    if number == 1:
+        os._exit(3)
+    return number
+
+
+def slept(seconds: float) -> float:
+    time.sleep(seconds)
+    return seconds
+
+
+def briefly(number: int) -> int:
+    time.sleep(0.01)
+    return number
+
+
+def dies_twice(path: str) -> str:
+    if _count(Path(path)) <= 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return path
+
+
+def _count(path: Path) -> int:
+    """How often this was called for a path."""
+    with path.open("a+") as file:
+        file.write("x")
+    return len(path.read_text())
+
+
+@dataclass(frozen=True)
+class Uneven:
+    """Scores by the first choice; some take much longer than others.
+
+    Attributes:
+        unit_s: The shortest takes so long, the longest five times.
+    """
+
+    unit_s: float = 0.02
+
+    @property
+    def traits(self) -> Traits:
+        return Traits("scored beside others", is_sendable=True)
+
+    def identity(self) -> None:
+        return None
+
+    def __call__(self, arch: Architecture) -> float:
+        time.sleep(self.unit_s * (1 + sum(arch.indices) % 5))
+        return 0.5 + (arch.indices[0] + arch.indices[1] / 10) / 20
+
+
+@dataclass(frozen=True)
+class Shares:
+    """Scores by the first choice, better after more of a training; ends out of order."""
+
+    share: float = 1.0
+
+    @property
+    def traits(self) -> Traits:
+        return Traits("scored beside others", is_sendable=True)
+
+    def identity(self) -> None:
+        return None
+
+    def at(self, share: float) -> Shares:
+        return Shares(share)
+
+    def __call__(self, arch: Architecture) -> float:
+        time.sleep(0.003 * (sum(arch.indices) % 3))
+        return self.share * (0.5 + (arch.indices[0] + arch.indices[1] / 10) / 20)
