@@ -7,6 +7,7 @@ import signal
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hwnas.errors import InfeasibleBudget
 from hwnas.evaluators.base import Traits
@@ -132,3 +133,21 @@ class Shares:
     def __call__(self, arch: Architecture) -> float:
         time.sleep(0.003 * (sum(arch.indices) % 3))
         return self.share * (0.5 + (arch.indices[0] + arch.indices[1] / 10) / 20)
+
+
+@dataclass(frozen=True)
+class Heavy:
+    """A function with data; notes each time that it is pickled."""
+
+    notes: Path
+    data: bytes
+
+    def __getstate__(self) -> dict[str, Any]:
+        _count(self.notes)
+        return dict(vars(self))
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+
+    def __call__(self, number: int) -> int:
+        return number + len(self.data)

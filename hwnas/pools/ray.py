@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import logging
 import os
+import re
+import secrets
+import socket
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import hwnas
@@ -22,6 +27,8 @@ from hwnas.pools.base import ATTEMPTS, answered, lost, replied
 from hwnas.pools.spec import PoolSpec
 
 _HELLO_S = 120.0  # until a first worker has imported hwnas
+_LISTENER_S = 10.0
+_TOKEN = Path("~/.ray/auth_token")  # where Ray keeps it
 _COUNTED_S = 2.0  # so long a count of the cluster's machines holds
 
 
@@ -116,13 +123,14 @@ def joined(spec: PoolSpec) -> Iterator[RayCluster]:
         HwnasError: Ray is not installed, the cluster cannot be reached, has no such resources, or its
             machines have another version of hwnas.
     """
-    ray = _module()
+    address = spec.address or os.environ.get("RAY_ADDRESS")
+    ray = _module(is_new=not address)
     if ray.is_initialized():
         raise HwnasError(
             "a process must be in one Ray cluster at a time, but this one is in one already: leave it by "
             "ray.shutdown() first"
         )
-    _join(ray, spec)
+    _join(ray, spec, address)
     try:
         _require_resources(ray, spec)
         pool = RayCluster(ray, spec)
@@ -135,11 +143,21 @@ def joined(spec: PoolSpec) -> Iterator[RayCluster]:
         ray.shutdown()
 
 
-def _module() -> Any:
+def _module(*, is_new: bool) -> Any:
+    """Ray, which reads how it is to be when it is imported.
+
+    A cluster that is started here answers those only who know its token: Ray listens on every network. Where
+    this machine has the token of another one, it is shown there.
+    """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to anybody unless asked for
     os.environ.setdefault(
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0"
-    )  # without GPUs asked for, leave them as they are
+    )  # who asks for no GPU sees them as before
+    if "ray" not in sys.modules and "RAY_AUTH_MODE" not in os.environ:
+        if is_new:
+            os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+        elif {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & set(os.environ) or _TOKEN.expanduser().exists():
+            os.environ["RAY_AUTH_MODE"] = "token"
     try:
         import ray
         import ray.exceptions
@@ -151,12 +169,13 @@ def _module() -> Any:
     return ray
 
 
-def _join(ray: Any, spec: PoolSpec) -> None:
+def _join(ray: Any, spec: PoolSpec, address: str | None) -> None:
     environment: dict[str, Any] = {"worker_process_setup_hook": "hwnas.plugins.ready"}
     if inherited := os.environ.get(plugins.ENVIRONMENT):
         environment["env_vars"] = {plugins.ENVIRONMENT: inherited}
-    new = {} if spec.address or os.environ.get("RAY_ADDRESS") else {"include_dashboard": False}
+    new = {} if address else {"include_dashboard": False}
     try:
+        _require_listener(address)
         ray.init(
             address=f"ray://{spec.address}" if spec.address else None,
             runtime_env=environment,
@@ -165,11 +184,18 @@ def _join(ray: Any, spec: PoolSpec) -> None:
             **new,
         )
     except (ConnectionError, RuntimeError, ValueError, OSError, TimeoutError) as error:
-        where = f"at {spec.address}" if spec.address else os.environ.get("RAY_ADDRESS", "of this machine")
         raise HwnasError(
-            f"a Ray cluster must be reachable, but that {where} is not: {_line(error)}: see whether `ray "
-            "start --head` runs there, with the same versions of Ray and Python"
+            f"a Ray cluster must be reachable, but {address or 'a new one of this machine'} is not: "
+            f"{_line(error)}: see whether `ray start --head` runs there, with the same Ray and Python, "
+            "and whether this machine has its token, in RAY_AUTH_TOKEN"
         ) from error
+
+
+def _require_listener(address: str | None) -> None:
+    """Raise OSError at once where nobody listens: Ray itself tries again for minutes."""
+    found = re.search(r"([^/@]+):(\d+)$", address or "")
+    if found:
+        socket.create_connection((found[1].strip("[]"), int(found[2])), _LISTENER_S).close()
 
 
 def _require_resources(ray: Any, spec: PoolSpec) -> None:

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 from hwnas.errors import SpaceError
 
 PROCESSES, RAY = "processes", "ray"
-_FORM = re.compile(r"(processes)(?::(\d{1,4}))?|(ray)(?:://([^/?#\s@]+))?(?:\?([^\s#]*))?")
+_FORM = re.compile(r"(processes)(?::(\d{1,4}))?|(ray)(?:://([^/?#\s@]+))?(?:\?([^\s#]+))?")
 _ASKED = ("num_cpus", "num_gpus")
 _HOW = (
     "a pool must be processes:N or ray[://HOST:PORT][?num_cpus=C&num_gpus=G], but got {!r}: give processes:2 "
