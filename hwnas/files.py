@@ -54,6 +54,18 @@ def write_atomic(path: Path, content: bytes | str) -> None:
         raise _not_written(path, error) from error
 
 
+def write_private(path: Path, content: str) -> None:
+    """As ``write_atomic``, but for its owner's eyes alone.
+
+    Raises:
+        WriteError: It cannot be written; a file that was there is as before.
+    """
+    try:
+        _write_beside(path, content, is_private=True)
+    except OSError as error:
+        raise _not_written(path, error) from error
+
+
 def _not_written(path: Path, error: OSError) -> WriteError:
     return WriteError(
         f"a file must be written whole, but {path} was not: {error.strerror or error}: free some space "
@@ -61,7 +73,7 @@ def _not_written(path: Path, error: OSError) -> WriteError:
     )
 
 
-def _write_beside(path: Path, content: bytes | str) -> None:
+def _write_beside(path: Path, content: bytes | str, *, is_private: bool = False) -> None:
     data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".hwnas-")
@@ -70,9 +82,10 @@ def _write_beside(path: Path, content: bytes | str) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(temporary).chmod(0o666 & ~umask)
+        if not is_private:  # as it is made, its owner alone can read it
+            umask = os.umask(0)
+            os.umask(umask)
+            Path(temporary).chmod(0o666 & ~umask)
         Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)

@@ -10,10 +10,10 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from hwnas import device
+from hwnas import device, shelf
 from hwnas.cli import _usage
 from hwnas.cli._app import App, Json, app, emit_json, out, print_table
-from hwnas.errors import DeviceError
+from hwnas.errors import DeviceError, HwnasError
 
 devices = App(no_args_is_help=True, help="Devices that can be measured on.")
 app.add_typer(devices, name="devices")
@@ -96,6 +96,56 @@ def doctor(
         emit_json([asdict(check) for check in checks])
     if any(check.state == FAILED for check in checks):
         raise typer.Exit(1)
+
+
+ShelfFile = Annotated[
+    Path, typer.Argument(help="File of a shelf: a [[unit]] with device and serial for each.")
+]
+
+
+@devices.command("shelf")
+def shelf_(path: ShelfFile, as_json: Json = False) -> None:
+    """List the units of a shelf, and who has them."""
+    holdings = shelf.opened(shelf.read(path)).holdings()
+    if as_json:
+        emit_json([{**asdict(each.unit), "holder": each.holder} for each in holdings])
+        return
+    table = Table("device", "which", "in use by")
+    for each in holdings:
+        table.add_row(each.unit.device, each.unit.serial, each.holder)
+    print_table(table)
+
+
+@devices.command()
+def serve(
+    path: ShelfFile,
+    token_file: Annotated[
+        Path, typer.Option(help="File of the token that borrowers show; made where it is not there.")
+    ],
+    host: Annotated[
+        str, typer.Option(help="Where it listens; over a network, behind a proxy with TLS.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 8750,
+) -> None:
+    """Give the units of a shelf out to others, over HTTP, until Ctrl-C."""
+    from hwnas.shelf.desk import Desk
+
+    try:
+        from hwnas.shelf import service
+    except ImportError as error:
+        raise HwnasError(
+            "the service of a shelf must have FastAPI and uvicorn, but they are not installed: run "
+            "`pip install 'hwnas[shelf]'`"
+        ) from error
+    stand = shelf.read(path)
+    if stand.service:
+        raise DeviceError(f"a service must have units to give out, but {path} borrows from {stand.service}")
+    token = service.token_in(token_file)
+    out.print(
+        f"{len(stand.units)} units are given out at http://{host}:{port}; token in {token_file}",
+        soft_wrap=True,
+    )
+    service.serve(Desk(stand), token, host, port)
 
 
 @devices.command()

@@ -14,6 +14,7 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 
 from hwnas import device as devices
+from hwnas import shelf as shelves
 from hwnas import spaces as library
 from hwnas.cli import _usage
 from hwnas.cli._app import Json, app, emit_json, err, out, print_table
@@ -64,6 +65,10 @@ def profile(
     serial: Annotated[
         str | None, typer.Option(help="Which phone or board: serial number, HOST:PORT or USER@HOST.")
     ] = None,
+    shelf: Annotated[
+        Path | None,
+        typer.Option(help="File of a shelf: measure on all its units of the device that are free and alike."),
+    ] = None,
     agent: Annotated[
         str | None,
         typer.Option(help='"benchmark_model": Google\'s own program, for GPUs and NPUs of phones.'),
@@ -106,6 +111,9 @@ def profile(
     from hwnas.measure import profile as measure_space
 
     _refuse_idle(context, few, layers_of)
+    if shelf is not None:
+        others = ("serial", "few", "layers_of")
+        _usage.no_effect(context, *others, needs="without --shelf, whose units measure whole spaces")
     with _usage.usage():
         options = ProfileOptions(
             rounds=rounds,
@@ -141,7 +149,8 @@ def profile(
             whole = [described.target(name, "int8", threads=threads) for name in runtimes]
             paths = _profile_layers(described, layers_of, whole, folder, options, bars)
         else:
-            paths = measure_space(described, loaded, targets, folder, options, bars.show)
+            stand = None if shelf is None else shelves.read(shelf)
+            paths = measure_space(described, loaded, targets, folder, options, bars.show, shelf=stand)
     summaries = [_summary(target, path) for target, path in paths.items()]
     if as_json:
         emit_json({"options": asdict(options), "tables": summaries})

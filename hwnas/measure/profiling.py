@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from hwnas.device import Device, Target
@@ -14,6 +16,7 @@ from hwnas.measure.options import OnProgress, ProfileOptions, silent
 from hwnas.measure.session import ProfilingSession
 from hwnas.measure.store import TableStore
 from hwnas.runs import outputs
+from hwnas.shelf import Shelf
 from hwnas.space import Architecture, SearchSpace, Workload
 from hwnas.tables import places, scales
 from hwnas.tables.conditions import SessionQuality, quality
@@ -32,6 +35,7 @@ def profile(
     progress: OnProgress = silent,
     *,
     only: Sequence[Architecture | Workload] | None = None,
+    shelf: Shelf | None = None,
 ) -> dict[Target, Path]:
     """Measure the workloads and some whole networks of spaces; one table a target.
 
@@ -46,6 +50,7 @@ def profile(
         options: How much, and how well.
         progress: Called often.
         only: Whole networks, and blocks alone, to measure instead of all that the spaces hold.
+        shelf: Where several units of the device stand: all that are free and proven alike measure at once.
 
     Returns:
         The path of each target's table.
@@ -66,12 +71,27 @@ def profile(
     paths = {target: places.table(folder, target) for target in targets}
     for path in paths.values():
         outputs.require_file(path, "a latency table")
-    with connect(device) as transport, Exporter(options.workers) as exporter:
+    for target in paths:
+        _check(device, target)
+    with _session(device, shelf) as begun, Exporter(options.workers) as exporter:
         for target, path in paths.items():
-            _check(device, target)
             with TableStore(path, target) as store:
-                ProfilingSession(transport, exporter, store, target, options, progress).run(items)
+                begun(exporter, store, target, options, progress).run(items)
     return paths
+
+
+@contextmanager
+def _session(device: Device, shelf: Shelf | None) -> Iterator[Callable[..., ProfilingSession]]:
+    """Makes sessions on a device, or on all its units of a shelf that are free."""
+    if shelf is None:
+        with connect(device) as transport:
+            yield partial(ProfilingSession, transport)
+        return
+    from hwnas.measure.spread import SpreadSession
+    from hwnas.measure.units import connected
+
+    with connected(device, shelf) as units:
+        yield partial(SpreadSession, units)
 
 
 def measure(

@@ -269,6 +269,10 @@ class RemoteTransport:
         """Battery, temperatures, screen and power mode; empty where the device has no such thing."""
         return _phone.conditions(self._link.call(_phone.CONDITIONS)) if self._is_android() else {}
 
+    def waits_for(self) -> list[str]:
+        """Why no run should start now: heat, or an empty battery; empty where it may."""
+        return self._gate.reasons(self.conditions()) if self._is_android() else []
+
     def _cool_down(self) -> dict[str, Any]:
         """Wait for the gate; what the phone says of itself then."""
         return _gate.wait(self._gate, self.conditions, self._say) if self._is_android() else {}

@@ -1,0 +1,156 @@
+"""Leases from a service: taken by HTTP, and renewed by a thread as long as they are used."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import threading
+import time
+from collections.abc import Mapping
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.request import Request, urlopen
+
+from hwnas.errors import DeviceError, TransportError
+from hwnas.shelf.file import Unit
+from hwnas.shelf.leasing import Holding, own_name
+
+_ANSWER_S = 10.0  # the longest that an answer takes
+_RENEWED = 4  # times within the length of a lease that it is renewed
+_TRUSTED = 0.75  # part of it after which one that could not be renewed is given up, before the service does
+
+
+class Service:
+    """Gives out the units of a service: ``leasing.Leases``.
+
+    Args:
+        address: ``http://HOST:PORT``.
+        token: What it is shown.
+    """
+
+    def __init__(self, address: str, token: str) -> None:
+        self._address, self._token = address, token
+
+    def take(self, device: str) -> ServiceLease | None:
+        """As of ``Leases``."""
+        asked = time.monotonic()
+        status, found = self.ask("POST", "/leases", {"device": device, "holder": own_name()})
+        if status == 409:
+            return None
+        try:
+            unit = Unit(str(found["device"]), str(found["serial"]))
+            return ServiceLease(self, str(found["lease"]), unit, float(found["lease_s"]), asked)
+        except (KeyError, TypeError, ValueError) as error:
+            raise self._odd(status) from error
+
+    def holdings(self) -> list[Holding]:
+        """As of ``Leases``."""
+        status, found = self.ask("GET", "/units")
+        try:
+            return [Holding(Unit(item["device"], item["serial"]), item["holder"]) for item in found]
+        except (KeyError, TypeError) as error:
+            raise self._odd(status) from error
+
+    def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> tuple[int, Any]:
+        """Status and JSON of an answer.
+
+        Raises:
+            TransportError: There is none, or the service does not know the token.
+        """
+        request = Request(  # noqa: S310  (``file`` lets http and https through)
+            self._address + path,
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"},
+        )
+        try:
+            with urlopen(request, timeout=_ANSWER_S) as answer:  # noqa: S310
+                return answer.status, json.load(answer)
+        except HTTPError as error:
+            with error:
+                if error.code in (404, 409):
+                    return error.code, None
+            if error.code == 401:
+                raise TransportError(
+                    f"the service of a shelf must know the token, but {self._address} does not: give the "
+                    "token file that it was started with"
+                ) from error
+            raise self._odd(error.code) from error
+        except (URLError, HTTPException, OSError, ValueError) as error:
+            raise TransportError(
+                f"the service of a shelf must answer, but {self._address} does not: {error}: see whether "
+                "`hwnas devices serve` runs there"
+            ) from error
+
+    def _odd(self, status: int) -> TransportError:
+        return TransportError(
+            f"the service of a shelf must answer as this version of hwnas does, but {self._address} did not "
+            f"(status {status}): see what listens there"
+        )
+
+
+class ServiceLease:
+    """A unit of a service that is renewed in the background: ``leasing.Lease``.
+
+    It counts as lost before the service takes it back, so that two never have it at once.
+    """
+
+    def __init__(self, service: Service, lease: str, unit: Unit, lease_s: float, asked: float) -> None:
+        self.unit = unit
+        self._service, self._lease, self._lease_s = service, lease, lease_s
+        self._trusted_until = asked + _TRUSTED * lease_s
+        self._ended = threading.Event()
+        threading.Thread(target=self._renew, daemon=True).start()
+
+    @property
+    def is_held(self) -> bool:
+        """As of ``Lease``."""
+        if time.monotonic() >= self._trusted_until:
+            self._ended.set()
+        return not self._ended.is_set()
+
+    def give_back(self) -> None:
+        """As of ``Lease``; where the service does not answer, it takes it back by itself."""
+        if not self._ended.is_set():
+            self._ended.set()
+            try:
+                self._service.ask("DELETE", f"/leases/{self._lease}")
+            except TransportError:
+                return
+
+    def _renew(self) -> None:
+        while not self._ended.wait(self._lease_s / _RENEWED):
+            asked = time.monotonic()
+            if not self.is_held:
+                return
+            try:
+                status, _ = self._service.ask("PUT", f"/leases/{self._lease}")
+            except TransportError:
+                continue  # it is tried again as long as it is ours
+            if status == 404:
+                self._ended.set()
+                return
+            self._trusted_until = asked + _TRUSTED * self._lease_s
+
+
+def token_of(path: Path | None) -> str:
+    """The token in a file.
+
+    Raises:
+        DeviceError: It cannot be read, is empty, or others can read it.
+    """
+    try:
+        text = "" if path is None else path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DeviceError(f"the token of a shelf must be readable, but {path} is not: {error}") from error
+    if not text or not text.isascii() or not text.isprintable() or " " in text:
+        raise DeviceError(f"the token of a shelf must be one word, but {path} holds none: copy it there")
+    if path is not None and os.name == "posix" and path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise DeviceError(
+            f"the token of a shelf must be readable by its owner alone, but others can read {path}: run "
+            f"`chmod 600 {path}`"
+        )
+    return text

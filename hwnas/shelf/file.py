@@ -1,0 +1,125 @@
+"""Shelf files: which devices stand on it and how each is reached, or who gives them out.
+
+A file with devices::
+
+    [[unit]]
+    device = "pixel"              # as in `hwnas devices list`
+    serial = "192.0.2.7:5555"     # serial number, HOST:PORT, or USER@HOST of a board
+
+and one of somebody who borrows from a service (``hwnas devices serve``)::
+
+    service = "http://127.0.0.1:8750"
+    token_file = "~/.config/hwnas/shelf.token"
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from hwnas import device
+from hwnas.errors import DeviceError, SchemaMismatch
+from hwnas.shapes import require
+
+_UNITS = {"unit": [{"device": str, "serial": str}]}
+_SERVICE = {"service": str, "token_file": str}
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One device of a shelf.
+
+    Attributes:
+        device: Name of its descriptor.
+        serial: Which one: serial number, HOST:PORT or USER@HOST. Shown to the user, written into no table.
+    """
+
+    device: str
+    serial: str
+
+    @property
+    def id(self) -> str:
+        """A name for files and addresses, which does not tell the serial number."""
+        return hashlib.sha256(f"{self.device}\n{self.serial}".encode()).hexdigest()[:16]
+
+    def __str__(self) -> str:
+        return f"{self.device} {self.serial}"
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """What a shelf file says.
+
+    Attributes:
+        path: The file.
+        units: The devices; none where a service has them.
+        service: Address of the service that gives them out; empty where this file says which there are.
+        token_file: What the service is shown.
+    """
+
+    path: Path
+    units: tuple[Unit, ...] = ()
+    service: str = ""
+    token_file: Path | None = None
+
+    @property
+    def folder(self) -> Path:
+        """Where it is kept who has what."""
+        return self.path.with_name(f".{self.path.name}.leases")
+
+
+def read(path: Path) -> Shelf:
+    """Read a shelf file.
+
+    Raises:
+        DeviceError: It is none, names a device that is not described, or one unit twice.
+    """
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise DeviceError(
+            f"a shelf must be described by readable TOML, but {path} is not: {error}"
+        ) from error
+    try:
+        require(data, _SERVICE if "service" in data else _UNITS, "a shelf", path, "mend that line")
+    except SchemaMismatch as error:
+        raise DeviceError(str(error)) from error
+    return _of_service(data, path) if "service" in data else _of_units(data, path)
+
+
+def _of_units(data: dict[str, Any], path: Path) -> Shelf:
+    units = tuple(Unit(**item) for item in data["unit"])
+    known = device.load_all()
+    for number, unit in enumerate(units):
+        if unit.device not in known:
+            raise DeviceError(
+                f"a unit must be a device of {sorted(known)}, but {path} has {unit.device!r}: describe it, "
+                "or name another"
+            )
+        if known[unit.device].transport == "local" or not unit.serial:
+            raise DeviceError(
+                f"a unit must be a phone or a board with a serial number or an address, but {path} has "
+                f"{str(unit)!r}: mend that entry"
+            )
+        if unit.serial in [other.serial for other in units[:number]]:
+            raise DeviceError(
+                f"a unit must stand on a shelf once, but {path} has {unit.serial} twice: drop one"
+            )
+    if not units:
+        raise DeviceError(f"a shelf must hold at least one unit, but {path} has none: add a [[unit]]")
+    return Shelf(path, units)
+
+
+def _of_service(data: dict[str, Any], path: Path) -> Shelf:
+    address = urlsplit(data["service"])
+    if address.scheme not in ("http", "https") or not address.hostname or address.username:
+        raise DeviceError(
+            f"the service of a shelf must be http://HOST:PORT or https://HOST, but {path} has "
+            f"{data['service']!r}: mend that line"
+        )
+    token_file = path.parent / Path(data["token_file"]).expanduser()
+    return Shelf(path, service=data["service"].rstrip("/"), token_file=token_file)
