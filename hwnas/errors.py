@@ -16,6 +16,7 @@ HwnasError
 ├── WriteError(OSError)               a file cannot be written whole
 ├── InfeasibleBudget(ValueError)      no architecture keeps the budget
 ├── PluginError                       a plug-in cannot be loaded, or brings a name that is taken
+├── TrackingError                     a tracker of experiments is not known, or cannot be used
 ├── TrainingError                     training cannot go on
 │   └── Diverged                      the loss is not finite, or far too high
 └── ExportError                       a model cannot be lowered
@@ -146,6 +147,10 @@ class InfeasibleBudget(HwnasError, ValueError):
 
 class PluginError(HwnasError):
     """A plug-in cannot be loaded, or brings a name that is taken."""
+
+
+class TrackingError(HwnasError):
+    """A tracker of experiments is not known, or cannot be used."""
 
 
 class TrainingError(HwnasError):
