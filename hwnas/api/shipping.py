@@ -123,9 +123,7 @@ def verify(
 
     plugins.ready()
     if track and not record:
-        raise HwnasError(
-            "what trackers are told must be recorded, but got record=False: leave out one of them"
-        )
+        raise HwnasError("what trackers are told must be recorded, but got record=False: leave one out")
     folder = release.shipping_of(Path(folder))
     path, own = ShippingFolder(folder).manifest, release.owner_of(folder)
     if record and path.exists():

@@ -68,7 +68,7 @@ class Following:
         for name, items in missing.items():
             if items:
                 more = f" and {len(items) - _SHOWN} more" if len(items) > _SHOWN else ""
-                again = typed("report", self._folder, "--track", name.partition(":")[0])
+                again = typed("report", self._folder, "--track", name)
                 _log.warning(
                     f"{name} was not told {', '.join(items[:_SHOWN])}{more}: all is kept in {self._folder}, "
                     f"and {again}, or any later stage with --track, tells what is missing"
@@ -94,6 +94,8 @@ class Following:
     def _keep(self) -> None:
         """Write down what trackers know; where that cannot be, it is told once."""
         known = {**self._others, **{channel.name: channel.known for channel in self._channels}}
+        if not any(each.run for each in known.values()):
+            return
         try:
             logged.write(self._folder, known)
         except HwnasError as error:

@@ -8,18 +8,17 @@ global state: a program may have its own run going on.
 from __future__ import annotations
 
 import json
-import logging
 import os
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
 
-from hwnas.errors import TrackingError
+from hwnas.errors import HwnasError, TrackingError
+from hwnas.runs import outputs
 from hwnas.tracking.base import FAILED, FINISHED, INTERRUPTED, Cell, Point
-from hwnas.tracking.places import masked, package, reason
+from hwnas.tracking.foreign import package, quiet
+from hwnas.tracking.places import masked, reason
 
 _EXPERIMENT, _USUAL = "MLFLOW_EXPERIMENT_NAME", "hwnas"
 _PATIENCE = {
@@ -27,7 +26,8 @@ _PATIENCE = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # by default, minutes in which a search stands still
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
 }
-"""Of what is not in the environment; a variable is there only while MLflow is asked."""
+"""Variables of the environment while MLflow is asked."""
+_SQLITE = "sqlite:///"
 _STATUS = {FINISHED: "FINISHED", FAILED: "FAILED", INTERRUPTED: "KILLED"}
 _METRICS, _PARAMETERS = 1000, 100  # that MLflow takes at once
 _LONGEST = 6000  # characters of a parameter
@@ -45,11 +45,12 @@ class MLflow:
 
     def check(self, folder: Path) -> None:
         """Connect; makes the experiment where it is missing."""
-        with _quiet():
+        with quiet(_PATIENCE):
             package("mlflow", "MLflow", self.name)
             from mlflow import MlflowClient, get_tracking_uri
 
             self.place = self._given or get_tracking_uri()
+            self._require_file()
             try:
                 self._client = MlflowClient(self.place)
                 self._experiment()
@@ -63,12 +64,23 @@ class MLflow:
         """Begin a run of the experiment, or go on with one."""
         if self._client is None:
             self.check(folder)
-        with _quiet():
+        with quiet(_PATIENCE):
             if run is not None and self._goes_on(run):
                 self._run = run
             else:
                 self._run = self._client.create_run(self._experiment(), run_name=title).info.run_id
         return self._run
+
+    def _require_file(self) -> None:
+        """Refuse a database that cannot be written at once: MLflow would try for minutes."""
+        path = self.place.removeprefix(_SQLITE)
+        if path not in (self.place, ""):
+            for needed in ("sqlalchemy", "alembic"):  # which the small package of MLflow does without
+                package(needed, "MLflow", self.name)
+            try:
+                outputs.require_file(Path(path.partition("?")[0]), "the database of MLflow")
+            except HwnasError as error:
+                raise TrackingError(str(error)) from error
 
     def _experiment(self) -> str:
         name = os.environ.get(_EXPERIMENT, _USUAL)
@@ -93,7 +105,7 @@ class MLflow:
         """As parameters; MLflow changes none, so that what is another one now stands among the tags."""
         from mlflow.entities import Param, RunTag
 
-        with _quiet():
+        with quiet(_PATIENCE):
             known = self._client.get_run(self._run).data.params
             short = {name: value[:_LONGEST] for name, value in values.items()}
             fresh = [Param(name, value) for name, value in short.items() if name not in known]
@@ -109,7 +121,7 @@ class MLflow:
         """As metrics."""
         from mlflow.entities import Metric
 
-        with _quiet():
+        with quiet(_PATIENCE):
             for some in _parts(points, _METRICS):
                 metrics = [Metric(each.name, each.value, each.at_ms, each.step) for each in some]
                 self._client.log_batch(self._run, metrics=metrics)
@@ -118,23 +130,23 @@ class MLflow:
         """As a JSON file in the form that MLflow shows as a table."""
         columns = list(rows[0]) if rows else []
         content = {"columns": columns, "data": [list(row.values()) for row in rows]}
-        with _quiet():
+        with quiet(_PATIENCE):
             self._client.log_text(self._run, json.dumps(content), f"tables/{name}.json")
 
     def text(self, name: str, text: str) -> None:
         """As a file, and its first line as a tag, by which runs can be found."""
-        with _quiet():
+        with quiet(_PATIENCE):
             self._client.log_text(self._run, text, f"texts/{name}.txt")
             self._client.set_tag(self._run, name, text.partition("\n")[0])
 
     def file(self, path: Path, name: str) -> None:
         """As an artefact."""
-        with _quiet():
+        with quiet(_PATIENCE):
             self._client.log_artifact(self._run, str(path), name.rpartition("/")[0] or None)
 
     def end(self, status: str) -> None:
         """Says how it ended; a later stage makes it run again."""
-        with _quiet():
+        with quiet(_PATIENCE):
             self._client.set_terminated(self._run, _STATUS[status])
 
 
@@ -142,22 +154,3 @@ def _parts(items: Sequence[Any], size: int) -> Iterator[Any]:
     rest = iter(items)
     while part := list(islice(rest, size)):
         yield part
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """MLflow's own warnings and news are not the user's, and it gives up on a server in good time."""
-    before, set_here = (
-        logging.root.manager.disable,
-        {n: v for n, v in _PATIENCE.items() if n not in os.environ},
-    )
-    os.environ.update(set_here)
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)
-        for name in set_here:
-            os.environ.pop(name, None)

@@ -17,7 +17,7 @@ from hwnas.errors import HwnasError, TrackingError
 from hwnas.runs import outputs
 from hwnas.runs.folder import RunFolder
 from hwnas.tracking.base import Cell, Point
-from hwnas.tracking.places import package
+from hwnas.tracking.foreign import package
 
 
 class TensorBoard:

@@ -17,9 +17,12 @@ from uuid import uuid4
 
 from hwnas.errors import TrackingError
 from hwnas.tracking.base import FINISHED, Cell, Point
-from hwnas.tracking.places import masked, package
+from hwnas.tracking.foreign import package, quiet
+from hwnas.tracking.places import masked, reason
 
 _USUAL = "hwnas"
+_SILENCE = {"WANDB_SILENT": "true", "WANDB_ERROR_REPORTING": "false"}
+"""Variables of the environment while wandb is asked: nobody asked for that network."""
 
 
 class WeightsAndBiases:
@@ -35,78 +38,93 @@ class WeightsAndBiases:
 
     def check(self, folder: Path) -> None:
         """Look for the package, and whether the place is a project."""
-        package("wandb", "Weights & Biases", self.name)
-        self._settings()
+        with quiet(_SILENCE):
+            wandb = package("wandb", "Weights & Biases", self.name)
+        settings, _, _ = self._settings()
+        if settings.get("mode", os.environ.get("WANDB_MODE")) == "online":
+            try:
+                wandb.login(host=settings.get("base_url"))
+            except Exception as error:
+                raise TrackingError(
+                    f"Weights & Biases must know who you are, but does not ({reason(error)}): `wandb login`"
+                ) from error
 
     def begin(self, title: str, folder: Path, run: str | None) -> str:
         """Begin a run of the project, or go on with one."""
-        import wandb
-
-        own, entity, project = self._settings()
+        settings, entity, project = self._settings()
         self._folder, self._curves = folder, set()
         folder.mkdir(parents=True, exist_ok=True)
-        quiet = wandb.Settings(
-            silent=True, console="off", disable_git=True, disable_code=True, init_timeout=30, **own
-        )
-        self._run = wandb.init(
-            project=project,
-            entity=entity,
-            id=run or uuid4().hex[:12],
-            name=title,
-            dir=str(folder),
-            resume="allow",
-            reinit="create_new",
-            settings=quiet,
-        )
+        with quiet(_SILENCE):
+            import wandb
+
+            self._run = wandb.init(
+                project=project,
+                entity=entity,
+                id=run or uuid4().hex[:12],
+                name=title,
+                dir=str(folder),
+                resume="allow",
+                reinit="create_new",
+                settings=wandb.Settings(
+                    silent=True, console="off", disable_git=True, disable_code=True, symlink=False, **settings
+                ),
+            )
         return str(self._run.id)
 
     def _settings(self) -> tuple[dict[str, str], str | None, str]:
         """What else is to be set, the entity and the project that the place names."""
-        own = {} if "WANDB_MODE" in os.environ else {"mode": "offline"}
+        settings = {} if "WANDB_MODE" in os.environ else {"mode": "offline"}
         path = self.place
         if "://" in path:
             found = urlsplit(path)
-            own = {"base_url": f"{found.scheme}://{found.netloc}", "mode": "online"}
+            settings = {"base_url": f"{found.scheme}://{found.netloc}", "mode": "online"}
             path = found.path.strip("/")
         entity, _, project = path.rpartition("/")
-        if "/" in entity or (path and not project):
+        if "/" in entity or (path and not project) or "@" in self.place:
             raise TrackingError(
                 "the place of a wandb run must be PROJECT, ENTITY/PROJECT or https://HOST/ENTITY/PROJECT, "
                 f"but got {masked(self.place)!r}"
             )
-        return own, entity or None, project or os.environ.get("WANDB_PROJECT", _USUAL)
+        return settings, entity or None, project or os.environ.get("WANDB_PROJECT", _USUAL)
 
     def parameters(self, values: Mapping[str, str]) -> None:
         """As the run's config."""
-        self._run.config.update(dict(values), allow_val_change=True)
+        with quiet(_SILENCE):
+            self._run.config.update(dict(values), allow_val_change=True)
 
     def scalars(self, points: Sequence[Point]) -> None:
         """As its history: each group of curves has steps of its own."""
         moments: dict[tuple[str, int], dict[str, float]] = defaultdict(dict)
         for each in points:
             moments[each.name.rpartition("/")[0], each.step][each.name] = each.value
-        for (curves, step), values in moments.items():
-            if curves not in self._curves:
-                self._curves.add(curves)
-                self._run.define_metric(f"{curves}/step", hidden=True)
-                self._run.define_metric(f"{curves}/*", step_metric=f"{curves}/step")
-            self._run.log({**values, f"{curves}/step": step})
+        with quiet(_SILENCE):
+            for (curves, step), values in moments.items():
+                if curves not in self._curves:
+                    self._run.define_metric(f"{curves}/step", hidden=True)
+                    self._run.define_metric(f"{curves}/*", step_metric=f"{curves}/step")
+                    self._curves.add(curves)
+                self._run.log({**values, f"{curves}/step": step})
 
     def table(self, name: str, rows: Sequence[Mapping[str, Cell]]) -> None:
         """As a table."""
-        import wandb
-
         columns = list(rows[0]) if rows else []
-        self._run.log({name: wandb.Table(columns=columns, data=[list(row.values()) for row in rows])})
+        with quiet(_SILENCE):
+            import wandb
+
+            data = [list(row.values()) for row in rows]
+            self._run.log({f"tables/{name}": wandb.Table(columns=columns, data=data)})
 
     def text(self, name: str, text: str) -> None:
         """In its summary."""
-        self._run.summary[name] = text
+        with quiet(_SILENCE):
+            self._run.summary[f"texts/{name}"] = text
 
     def file(self, path: Path, name: str) -> None:
-        """Among its files."""
-        self._run.save(str(path), base_path=str(self._folder), policy="now")
+        """Among its files, as it is now."""
+        with quiet(_SILENCE):
+            self._run.save(str(path), base_path=str(self._folder), policy="now")
 
     def end(self, status: str) -> None:
         """Finish; a later process resumes it."""
-        self._run.finish(exit_code=0 if status == FINISHED else 1)
+        with quiet(_SILENCE):
+            self._run.finish(exit_code=0 if status == FINISHED else 1)
