@@ -34,7 +34,7 @@ class Channel:
         self.known = known
         self._tracker, self._folder, self._title = tracker, folder, title
         self._is_begun = self._is_failing = self._is_warned = False
-        self._waiting: list[tuple[Moment, int]] = []
+        self._waiting, known.waiting = known.waiting, []
 
     @staticmethod
     def name_of(tracker: Tracker) -> str:
@@ -72,11 +72,11 @@ class Channel:
         if not self._is_begun and not self._fresh() and not any(self._jobs(found)):
             return []
         self._is_failing = False
-        steps = len(self._waiting)
-        missing = [] if self._tried(self._hand_on) else [f"{steps} steps"]
+        missing = [] if self._tried(self._hand_on) else [f"{len(self._fresh())} steps"]
         missing += [name for name, job in self._jobs(found) if self._is_failing or not self._tried(job)]
         if not self._is_failing:
             self._tried(partial(self._tracker.end, status))
+        self.known.waiting = list(self._fresh().values())
         return missing
 
     def _begin(self) -> None:

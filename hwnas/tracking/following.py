@@ -94,7 +94,7 @@ class Following:
     def _keep(self) -> None:
         """Write down what trackers know; where that cannot be, it is told once."""
         known = {**self._others, **{channel.name: channel.known for channel in self._channels}}
-        if not any(each.run for each in known.values()):
+        if not any(each.run or each.waiting for each in known.values()):
             return
         try:
             logged.write(self._folder, known)

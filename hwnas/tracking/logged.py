@@ -9,14 +9,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from hwnas import files
 from hwnas.errors import HwnasError
 from hwnas.runs.folder import RunFolder
-from hwnas.shapes import COUNT, SOME, Items, require
+from hwnas.shapes import COUNT, NONE, SOME, Items, require
+from hwnas.tracking.curves import Moment
 
 SCHEMA = "hwnas-tracking/1"
 _WHAT, _REMEDY = "the record of trackers", "delete it to begin their runs anew"
@@ -24,9 +25,10 @@ _SHAPE = {
     "schema": str,
     "trackers": {
         str: {
-            "run": str,
+            "run": (str, NONE),
             "steps": {str: [Items(COUNT, 2, 2)]},
             "told": {str: {"sha256": str, "times": SOME}},
+            "waiting?": [{"curves": str, "step": COUNT, "values": {str: float}, "at_ms": COUNT}],
         }
     },
 }
@@ -40,11 +42,13 @@ class Logged:
         run: What the tracker's run is known by; None where none was begun.
         steps: By group of curves the steps that were told, as first and last of each row of them.
         told: By name of anything else, the hash of what was told and how often it was.
+        waiting: Steps that it did not take, and when they were, in milliseconds of Unix time.
     """
 
     run: str | None = None
     steps: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
     told: dict[str, tuple[str, int]] = field(default_factory=dict)
+    waiting: list[tuple[Moment, int]] = field(default_factory=list)
 
     def has(self, curves: str, step: int) -> bool:
         """Whether a step was told."""
@@ -80,14 +84,19 @@ class Logged:
     def to_json(self) -> dict[str, Any]:
         """A JSON object."""
         told = {name: {"sha256": digest, "times": times} for name, (digest, times) in self.told.items()}
-        return {"run": self.run, "steps": self.steps, "told": told}
+        waiting = [{**asdict(moment), "at_ms": at_ms} for moment, at_ms in self.waiting]
+        return {"run": self.run, "steps": self.steps, "told": told, "waiting": waiting}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Logged:
         """Rebuild what ``to_json`` wrote."""
         steps = {name: [(first, last) for first, last in rows] for name, rows in data["steps"].items()}
         told = {name: (item["sha256"], item["times"]) for name, item in data["told"].items()}
-        return cls(data["run"], steps, told)
+        waiting = [
+            (Moment(item["curves"], item["step"], item["values"]), item["at_ms"])
+            for item in data.get("waiting", ())
+        ]
+        return cls(data["run"], steps, told, waiting)
 
 
 def read(folder: Path) -> dict[str, Logged]:
@@ -107,8 +116,8 @@ def read(folder: Path) -> dict[str, Logged]:
 
 
 def write(folder: Path, known: Mapping[str, Logged]) -> None:
-    """Keep what trackers know; those without a run are left out."""
-    trackers = {name: item.to_json() for name, item in known.items() if item.run is not None}
+    """Keep what trackers know; those that nothing is known of are left out."""
+    trackers = {name: item.to_json() for name, item in known.items() if item.run or item.waiting}
     files.write_json(RunFolder(folder).tracking, {"schema": SCHEMA, "trackers": trackers})
 
 

@@ -23,6 +23,7 @@ from hwnas.tracking.places import masked, reason
 _EXPERIMENT, _USUAL = "MLFLOW_EXPERIMENT_NAME", "hwnas"
 _PATIENCE = {
     "MLFLOW_DISABLE_TELEMETRY": "true",  # nobody asked for that network
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # where results for machines go
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # by default, minutes in which a search stands still
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 _USER = re.compile(r"://\S*@")
+_LONGEST = 200  # characters of what a foreign error says
 _QUERY = re.compile(r"([?&;][^=\s&;#]+=)[^\s&;#]*")
 
 
@@ -16,5 +17,6 @@ def masked(text: str) -> str:
 def reason(error: BaseException) -> str:
     """The first sentence of a foreign error, which names no password."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    first = re.split(r"(?<=[a-z)'\"])\. ", lines[0])[0] if lines else ""
-    return masked(f"{type(error).__name__}: {first}" if first else type(error).__name__)[:300]
+    first = masked(re.split(r"(?<=[a-z)'\"])\. ", lines[0])[0]) if lines else ""
+    short = first if len(first) <= _LONGEST else f"{first[:_LONGEST]}…"
+    return f"{type(error).__name__}: {short}" if short else type(error).__name__

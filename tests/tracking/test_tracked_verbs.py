@@ -13,7 +13,7 @@ from remembering_tracker import Remembering
 from typer.testing import CliRunner
 
 import hwnas
-from hwnas import latency, plugins, spaces
+from hwnas import latency, pipeline, plugins, spaces
 from hwnas.cli import app
 from hwnas.device import Target
 from hwnas.errors import HwnasError
@@ -193,3 +193,41 @@ def test_a_tracker_of_ones_own_is_a_plugin(exported_run, tmp_path):
     rows = (tmp_path / "all.csv").read_text().splitlines()
     assert rows[0] == "run,name,step,value"
     assert len([row for row in rows if row.startswith("run,train/loss,")]) == 3
+
+
+CHAIN = {
+    "data": "digits",
+    "space": SHORT[1],
+    "profile": {
+        **{"rounds": 2, "max_rounds": 2, "samples": 2, "min_round_s": 0, "calibration_networks": 5},
+        **{"heldout_networks": 2, "runtimes": ["litert"], "precisions": ["int8"]},
+    },
+    "search": {"strategy": "random", "evaluate": "supernet", "training_steps": 5, "settings": {"queries": 3}},
+    "promise": {"measure": False, "gallery_points": 0},
+    "baseline": {"strategy": "evolution", "settings": {"queries": 3, "population": 2, "tournament": 1}},
+    "train": {"epochs": 1},
+    "verify": {"rounds": 2, "min_round_s": 0},
+}
+
+
+@pytest.mark.slow
+def test_a_chain_is_a_run_for_each_network_and_a_changed_training_another_one(tmp_path, few_digits):
+    tracker, given = Remembering(), {**CHAIN, "data": str(few_digits), "folder": str(tmp_path / "chain")}
+    pipeline.run(pipeline.make(tmp_path, given), track=[tracker])
+    titles = dict(reversed(each) for each in tracker.begun)
+    assert sorted(titles.values()) == ["chain/evolution", "chain/random"]
+    ours = next(run for run, title in titles.items() if title == "chain/random")
+    assert tracker.steps("search/scoring/accuracy", ours) == [1, 2, 3]
+    assert tracker.steps("search/warm-up/loss", ours) == [1, 2, 3, 4, 5]
+    assert tracker.steps("train/loss", ours) == [1]
+    assert tracker.steps("verified/host/litert-int8/latency_ms", ours) == [1]
+    assert "report.html" in dict(tracker.of("file", ours))
+    assert tracker.twice(ours) == []
+    begun = len(tracker.begun)
+    pipeline.run(pipeline.make(tmp_path, given), track=[tracker])
+    assert len(tracker.begun) == begun, "nothing was done"
+    pipeline.run(pipeline.make(tmp_path, {**given, "train": {"epochs": 2}}), track=[tracker])
+    again = tracker.begun[-1][1]
+    assert again not in titles
+    assert tracker.steps("train/loss", again) == [1, 2]
+    assert tracker.steps("search/scoring/accuracy", again) == [1, 2, 3], "what the folder still holds"
