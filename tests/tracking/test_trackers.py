@@ -8,13 +8,18 @@ import warnings
 from pathlib import Path
 
 import pytest
+import remembering_tracker
+from remembering_tracker import Remembering
 from stand_in_wandb import StandIn
 
+from hwnas import plugins
 from hwnas.errors import TrackingError
-from hwnas.tracking import made
+from hwnas.testing import check_tracker
+from hwnas.tracking import TRACKERS, made
 from hwnas.tracking.base import FAILED, FINISHED, INTERRUPTED, Point, Tracker
 from hwnas.tracking.foreign import quiet
 
+EXAMPLE = Path(__file__).parents[2] / "examples" / "tracker.py"
 ROWS = [{"network": "0.1", "accuracy": 0.5, "ms": None}, {"network": "1|1", "accuracy": 0.75, "ms": 2.0}]
 
 
@@ -257,3 +262,25 @@ def test_a_database_of_mlflow_needs_what_the_extra_brings(run, monkeypatch):
         TrackingError, match=r"MLflow must be installed .* but alembic is not: .*hwnas\[mlflow\]"
     ):
         made(["mlflow"])[0].check(run)
+
+
+@pytest.mark.parametrize("name", ["mlflow", "tensorboard", "tensorboard:logs", "csv", "csv:all.csv"])
+def test_a_tracker_keeps_what_trackers_must(name, tmp_path):
+    plugins.load(EXAMPLE)
+    try:
+        check_tracker(name, tmp_path)
+    finally:
+        plugins.forget()
+
+
+def test_a_tracker_that_forgets_its_run_is_found(tmp_path):
+    class Forgetful(Remembering):
+        def begin(self, title, folder, run):
+            return super().begin(title, folder, None)
+
+    memory = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(TRACKERS, "memory", "remembering_tracker:Forgetful")
+        patch.setattr(remembering_tracker, "Forgetful", lambda place: Forgetful(place, memory), raising=False)
+        with pytest.raises(AssertionError, match="must go on with the run run0, but began run1"):
+            check_tracker("memory", tmp_path)
