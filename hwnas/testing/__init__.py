@@ -1,6 +1,7 @@
-"""Contract tests for what a plug-in brings: block, space, task, runtime, strategy, tracker; ours pass them too.
+"""Contract tests for what plug-ins bring: blocks, spaces, tasks, runtimes, strategies, trackers.
 
-Each function raises an AssertionError that says what must hold and what was found, and returns nothing::
+Ours pass them too. Each function raises an AssertionError that says what must hold and what was found, and
+returns nothing::
 
     import hwnas
     from hwnas import testing
