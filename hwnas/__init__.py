@@ -26,7 +26,7 @@ __version__ = "0.1.0.dev0"
 if TYPE_CHECKING:
     from inspect import Signature
 
-    from hwnas import blocks, plugins, runtimes, spaces, tasks, testing
+    from hwnas import blocks, plugins, runtimes, spaces, tasks, testing, tracking
     from hwnas.adapt.ladder import AdaptOptions
     from hwnas.api import (
         Exported,
@@ -111,7 +111,7 @@ _HOMES = {
     "tables.table": ("LatencyTable",),
     "train.config": ("EpochRecord", "TrainConfig"),
 }
-_MODULES = ("blocks", "plugins", "runtimes", "spaces", "tasks", "testing")
+_MODULES = ("blocks", "plugins", "runtimes", "spaces", "tasks", "testing", "tracking")
 _VERBS = ("adapt", "compare", "export", "measure", "search", "train", "verify")
 _OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -175,6 +175,7 @@ __all__ = [
     "spaces",
     "tasks",
     "testing",
+    "tracking",
     "train",
     "verify",
 ]

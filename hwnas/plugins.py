@@ -1,4 +1,4 @@
-"""Plug-ins: a user's own blocks, spaces, tasks, runtimes and strategies, in Python files or in packages.
+"""Plug-ins: a user's own blocks, spaces, tasks, runtimes, strategies and trackers, in files or in packages.
 
 A plug-in is a Python file (``--plugin FILE``), or a module that an installed package names under the entry
 point group ``hwnas``. It is run once, and registers what it brings::
@@ -8,8 +8,9 @@ point group ``hwnas``. It is run once, and registers what it brings::
     @spaces.register
     def tiny(resolution: int = 32, num_classes: int = 10) -> SearchSpace: ...
 
-``blocks``, ``spaces``, ``tasks``, ``runtimes`` and ``search`` each have a ``register``. Processes that
-this one starts load the same files: their names stand in the environment variable ``HWNAS_PLUGINS``.
+``blocks``, ``spaces``, ``tasks``, ``runtimes``, ``search`` and ``tracking`` each have a ``register``.
+Processes that this one starts load the same files: their names stand in the environment variable
+``HWNAS_PLUGINS``.
 """
 
 from __future__ import annotations

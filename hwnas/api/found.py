@@ -20,6 +20,7 @@ from hwnas.runs import records
 from hwnas.search.settings import TRAINING_STEPS
 from hwnas.space import Architecture
 from hwnas.statistics.verdict import Verdict
+from hwnas.tracking.following import SEARCH, followed, usable
 
 if TYPE_CHECKING:
     from hwnas.budget import Budget
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from hwnas.latency import LatencyModel
     from hwnas.pipeline.sizes import Size
     from hwnas.runs.found import SearchRecord
+    from hwnas.tracking import Tracker
     from hwnas.train import TrainConfig
 
 
@@ -76,6 +78,7 @@ def search(
     options: SearchOptions | None = None,
     progress: Callable[[Mapping[str, Any]], None] | None = None,
     warn: Callable[[str], None] | None = None,
+    track: Sequence[str | Tracker] = (),
 ) -> Found:
     """Search the best architecture that keeps every budget, and measure that it does.
 
@@ -115,6 +118,8 @@ def search(
         options: What is wanted beside the search: measuring, ranking, gallery, folder of tables.
         progress: Called after every step with what is known of it.
         warn: Given a sentence for each thing that one should know.
+        track: Where to log as well, as "mlflow:URI", "tensorboard" or "wandb", or objects that satisfy
+            ``hwnas.tracking.Tracker``.
 
     Returns:
         The network, and whether its budgets are proven to be kept.
@@ -137,12 +142,19 @@ def search(
             f"a search with a teacher must be on the teacher's images, but got {data} too: leave out data"
         )
     asked, given = _budgets(budgets), dict(settings or {})
+    trackers = usable(track, Path(out))
 
     def search_in(
         run: Path, teacher: AnyPath | None, within: tuple[Budget, ...], is_new: bool
     ) -> SearchRecord:
         name, scorer, by, steps = _scored_by(space, teacher, oneshot, strategy, seed)
-        with _files(models) as files:
+        with _files(models) as files, followed(run, trackers, SEARCH) as following:
+
+            def live(step: Mapping[str, Any]) -> None:
+                following.step(step)
+                if progress is not None:
+                    progress(step)
+
             request = SearchRequest(
                 space=name,
                 latencies=files,
@@ -168,7 +180,7 @@ def search(
                 run,
                 options or finalists.SearchOptions(measure=not models),
                 is_new=is_new,
-                live=progress,
+                live=live,
                 warn=warn or (lambda _: None),
             )
         return record or records.search(run)  # of the processes of torchrun, one has it
@@ -191,7 +203,8 @@ def search(
         config,
         warn=warn or (lambda _: None),
     )
-    return _found(Path(out), record)
+    with followed(Path(out), trackers):
+        return _found(Path(out), record)
 
 
 def _by_size(teachers: Sequence[AnyPath]) -> dict[Size, Path]:

@@ -11,14 +11,17 @@ from typing import TYPE_CHECKING, Any
 from hwnas import plugins
 from hwnas.annotations import require_types
 from hwnas.api.given import AnyDevice, AnyPath, device_of, typed
+from hwnas.errors import HwnasError
 from hwnas.runs import outputs, records
 from hwnas.runs.folder import ShippingFolder
+from hwnas.tracking.following import followed, usable
 
 if TYPE_CHECKING:
     from hwnas.measure import ProfileOptions
     from hwnas.release import Manifest
     from hwnas.release.verification import Verification
     from hwnas.runs.comparison import ComparisonRecord
+    from hwnas.tracking import Tracker
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,7 @@ def export(
     *,
     data: str | Path | None = None,
     progress: Callable[[str], None] | None = None,
+    track: Sequence[str | Tracker] = (),
     **settings: Any,
 ) -> Exported:
     """Export the trained network of a run in every variant, each checked against PyTorch.
@@ -50,6 +54,8 @@ def export(
         run: Folder of a trained network.
         data: Where the training data are now, if they moved.
         progress: Called with the name of each file that is about to be made.
+        track: Where to log as well, as "mlflow:URI", "tensorboard" or "wandb", or objects that satisfy
+            ``hwnas.tracking.Tracker``.
         settings: As of ``hwnas.release.export_run``: ``calibration_images``, ``licence``,
             ``qat_if_worse``, ``qat_epochs``, ``int8_drop``, ``also``, ``keep_int8_loss``,
             ``keep_by``, ``layers``.
@@ -66,8 +72,10 @@ def export(
     plugins.ready()
     require_types(settings, release.export_run)
     run = Path(run)
-    dataset = release.load_data(records.trained(run).data, None if data is None else str(data))
-    folder = release.export_run(run, dataset, **settings, on_variant=progress or (lambda _: None)).parent
+    described, trackers = records.trained(run).data, usable(track, run)
+    dataset = release.load_data(described, None if data is None else str(data))
+    with followed(run, trackers):
+        folder = release.export_run(run, dataset, **settings, on_variant=progress or (lambda _: None)).parent
     manifest = release.read_manifest(folder)
     models = {item.name: folder / item.file for item in manifest.models}
     return Exported(folder, models, manifest)
@@ -84,6 +92,7 @@ def verify(
     options: ProfileOptions | None = None,
     record: bool = True,
     progress: Callable[[str], None] | None = None,
+    track: Sequence[str | Tracker] = (),
 ) -> Verification:
     """Check all that ships again: files, answers, accuracy, what was learned, latency, budget.
 
@@ -97,6 +106,8 @@ def verify(
         options: How well to measure; 9 to 27 rounds by default.
         record: Whether the result is written into the manifest.
         progress: Called with a line for people before each step.
+        track: Where to log as well, as "mlflow:URI", "tensorboard" or "wandb", or objects that satisfy
+            ``hwnas.tracking.Tracker``; they are told what is written into the manifest.
 
     Returns:
         What was found of each model, and the verdict: PASS is proven.
@@ -111,11 +122,15 @@ def verify(
     from hwnas.verify.scales import tables_of
 
     plugins.ready()
+    if track and not record:
+        raise HwnasError("what trackers are told must be recorded, but got record=False: leave one out")
     folder = release.shipping_of(Path(folder))
     path, own = ShippingFolder(folder).manifest, release.owner_of(folder)
     if record and path.exists():
         outputs.require_file(path, "the manifest")
-    with outputs.claimed(own, "a verification") if record and folder.is_dir() else nullcontext():
+    trackers = usable(track, own)
+    alone = outputs.claimed(own, "a verification") if record and folder.is_dir() else nullcontext()
+    with alone, followed(own, trackers):
         checked = read(folder)
         where = device_of(device or checked.manifest.device)
         is_skipped = skip_accuracy and data is None

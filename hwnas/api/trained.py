@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
@@ -12,9 +12,11 @@ from hwnas import plugins, tasks
 from hwnas.annotations import require_types
 from hwnas.api.given import AnyPath, typed
 from hwnas.errors import HwnasError, TrainingError
+from hwnas.tracking.following import TRAIN, followed, usable
 
 if TYPE_CHECKING:
     from hwnas.runs.training import TrainingRecord
+    from hwnas.tracking import Tracker
     from hwnas.train import EpochRecord, TrainConfig
     from hwnas.train.training import Begins
 
@@ -54,6 +56,7 @@ def train(
     from_supernet: bool | None = None,
     from_seed: bool = False,
     progress: Callable[[EpochRecord], None] | None = None,
+    track: Sequence[str | Tracker] = (),
     **settings: Any,
 ) -> Trained:
     """Train the architecture of a run; called again, it goes on where it stopped.
@@ -73,6 +76,8 @@ def train(
             default where its candidates learned from a teacher.
         from_seed: Whether a known network begins with random weights, as where those of others cannot be had.
         progress: Called after every epoch.
+        track: Where to log as well, as "mlflow:URI", "tensorboard" or "wandb", or objects that satisfy
+            ``hwnas.tracking.Tracker``.
         settings: Fields of ``TrainConfig``, instead of ``config``: ``epochs=20``.
 
     Returns:
@@ -117,6 +122,7 @@ def train(
     inherits = taught is not None if from_supernet is None else from_supernet
     start: Begins | None = partial(inherited, run) if inherits else None
     config, dataset = config or TrainConfig(**settings), None
+    trackers = usable(track, run)
     if pretrained is not None:
         if data is None:
             raise HwnasError(f"there must be images to adapt {pretrained} to, but got none: give data")
@@ -131,15 +137,22 @@ def train(
             task=task or tasks.DEFAULT,
             from_seed=from_seed,
         )
-    record = train_run(
-        run,
-        config,
-        source=None if data is None or pretrained else str(data),
-        dataset=dataset,
-        teacher=teacher,
-        start=start,
-        on_epoch=progress or (lambda _: None),
-    )
+    with followed(run, trackers, TRAIN) as following:
+
+        def on_epoch(epoch: EpochRecord) -> None:
+            following.epoch(epoch.to_json())
+            if progress is not None:
+                progress(epoch)
+
+        record = train_run(
+            run,
+            config,
+            source=None if data is None or pretrained else str(data),
+            dataset=dataset,
+            teacher=teacher,
+            start=start,
+            on_epoch=on_epoch,
+        )
     return _trained(run, record)
 
 

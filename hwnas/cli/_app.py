@@ -47,7 +47,8 @@ _Plugins = Annotated[
         metavar="FILE",
         callback=_loaded,
         is_eager=True,
-        help="Python file that registers blocks, spaces, tasks, runtimes or strategies; may be repeated.",
+        help="Python file that registers blocks, spaces, tasks, runtimes, strategies or trackers; may be "
+        "repeated.",
     ),
 ]
 

@@ -16,10 +16,12 @@ from hwnas.cli._app import Json, app, emit_json, err, out, print_table
 from hwnas.cli._images import read_images
 from hwnas.cli._options import Settings, settings
 from hwnas.cli._shipping import Run, say_unfinished
+from hwnas.cli._tracking import Track
 from hwnas.errors import typed
 from hwnas.runs import records
 from hwnas.runs.folder import RunFolder
 from hwnas.settings.options import of_section
+from hwnas.tracking.following import followed, usable
 
 if TYPE_CHECKING:
     from hwnas.statistics.metric import Metric
@@ -34,6 +36,7 @@ def export(
     run: Run,
     settings: Settings,
     data: Data = None,
+    track: Track = None,
     as_json: Json = False,
 ) -> None:
     """Export the trained network to TFLite and ONNX, fp32 and int8; to .pte for budgets on ExecuTorch.
@@ -47,6 +50,7 @@ def export(
     from hwnas import release
 
     if RunFolder(run).is_imported:
+        _usage.no_effect(context, "track", needs="with a network that was trained here")
         _export_imported(context, run, data, settings["also"], as_json)
         return
     if settings["qat_if_worse"] is None:
@@ -56,8 +60,9 @@ def export(
     with _usage.usage():
         release.require_offered(settings["also"])
         release.require_strategy(settings["keep_by"])
-    dataset = release.load_data(records.trained(run).data, data, run)
-    with err.status("exporting") as status:
+    described, loggers = records.trained(run).data, usable(track or (), run)
+    dataset = release.load_data(described, data, run)
+    with followed(run, loggers), err.status("exporting") as status:
         manifest = release.export_run(
             run,
             dataset,

@@ -13,6 +13,7 @@ from rich.table import Table
 from hwnas import device as devices
 from hwnas.cli import _usage
 from hwnas.cli._app import AcceptNoise, Json, app, emit_json, err, leave, out
+from hwnas.cli._tracking import Track
 from hwnas.runs.folder import RunFolder
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def quickstart(
         int | None, typer.Option(min=1, help="Of training from scratch; as many as take about 200 steps.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Where all randomness comes from.")] = 0,
+    track: Track = None,
     accept_noise: AcceptNoise = False,
     as_json: Json = False,
 ) -> None:
@@ -64,6 +66,7 @@ def quickstart(
             devices.load(device),
             chain.QuickstartOptions(space, data, budget_ms, epochs, seed, accept_noise),
             tell,
+            track or (),
         )
     err.print()
     if as_json:

@@ -10,7 +10,9 @@ from rich.markup import escape
 
 from hwnas.cli._app import Json, app, emit_json, err, out
 from hwnas.cli._shipping import Run, say_unfinished
+from hwnas.cli._tracking import Track
 from hwnas.runs.folder import RunFolder
+from hwnas.tracking.following import followed, usable
 
 
 @app.command()
@@ -23,18 +25,21 @@ def report(
         Path | None, typer.Option(help="Folder of the device's latency tables, if not its own.")
     ] = None,
     baseline: Annotated[Path | None, typer.Option(help="Another run to compare with.")] = None,
+    track: Track = None,
     as_json: Json = False,
 ) -> None:
     """Write a self-contained HTML report of a run."""
     from hwnas import release
     from hwnas import report as reports
 
+    loggers = usable(track or (), run)
     for text in reports.damaged(run):
         err.print(f"[yellow]warning:[/] {escape(text)}", highlight=False, soft_wrap=True)
-    path = reports.write(run, latencies=tuple(latency or ()), tables=tables, baseline=baseline)
-    shipping = RunFolder(run).shipping
-    if shipping.manifest.exists():
-        release.add_file(shipping.path, release.REPORT, path.read_bytes())
+    with followed(run, loggers):
+        path = reports.write(run, latencies=tuple(latency or ()), tables=tables, baseline=baseline)
+        shipping = RunFolder(run).shipping
+        if shipping.manifest.exists():
+            release.add_file(shipping.path, release.REPORT, path.read_bytes())
     say_unfinished(run)
     if as_json:
         emit_json({"report": str(path)})

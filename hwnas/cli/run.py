@@ -11,6 +11,7 @@ from rich.markup import escape
 from hwnas import files
 from hwnas.cli import _usage
 from hwnas.cli._app import AcceptNoise, Json, app, coloured, emit_json, err, leave, out
+from hwnas.cli._tracking import Track
 from hwnas.errors import HwnasError, typed
 from hwnas.runs import outputs
 from hwnas.runs.folder import RunFolder
@@ -48,6 +49,7 @@ def init(
 @app.command()
 def run(
     config: Annotated[Path, typer.Argument(help="File that `hwnas init` wrote.")],
+    track: Track = None,
     accept_noise: AcceptNoise = False,
     as_json: Json = False,
 ) -> None:
@@ -70,7 +72,7 @@ def run(
             else:
                 err.print(f"[green]{stage}: done[/]", highlight=False)
 
-        summary = pipeline.run(wanted, tell=tell)
+        summary = pipeline.run(wanted, tell=tell, track=track or ())
     if as_json:
         emit_json(summary.to_json())
     else:

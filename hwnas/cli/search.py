@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,9 +15,11 @@ from hwnas import spaces
 from hwnas.cli import _found, _known, _sizes, _usage
 from hwnas.cli._app import AcceptNoise, Json, app, emit_json, err, leave
 from hwnas.cli._options import KNOWN, Settings, Weights, from_network, settings
+from hwnas.cli._tracking import Track
 from hwnas.evaluators.zero_cost.config import CALLED
 from hwnas.search.auto import AUTO, chosen
 from hwnas.settings import options
+from hwnas.tracking.following import SEARCH, followed, usable
 
 if TYPE_CHECKING:
     from hwnas.budget import Budget
@@ -120,6 +122,7 @@ def search(
             "0,-1,-2, width and --resolution shrink together; they are searched as several widths are.",
         ),
     ] = None,
+    track: Track = None,
     accept_noise: AcceptNoise = False,
     as_json: Json = False,
 ) -> None:
@@ -154,7 +157,7 @@ def search(
     if around is not None:
         with _usage.usage():
             whole = _config(settings, budget_ms or (), more or ())  # refused before the network is adapted
-    said: list[str] = []
+    loggers, said = usable(track or (), to), list[str]()
 
     def warn(text: str) -> None:
         said.append(text)
@@ -173,23 +176,32 @@ def search(
                 supernet=supernet,
             )
             wanted = requests.search_options(config, measure=measured, tables=tables)
-        return finalists.search_for(
-            within,
-            request,
-            run,
-            wanted,
-            dataset=dataset,
-            is_new=is_new,
-            live=lambda step: status.update(_found.line(step)),
-            tell=status.update,
-            warn=warn,
-        )
+        with followed(run, loggers, SEARCH) as following:
+
+            def live(step: Mapping[str, Any]) -> None:
+                status.update(_found.line(step))
+                following.step(step)
+
+            return finalists.search_for(
+                within,
+                request,
+                run,
+                wanted,
+                dataset=dataset,
+                is_new=is_new,
+                live=live,
+                tell=status.update,
+                warn=warn,
+            )
 
     with err.status("reading the images") as status:
         if around is None:
             record = search_in(settings, None, to, budgets, True)
         else:
             record = _known.searched_around(around, settings, to, budgets, tables, search_in, status, whole)
+            if around.has_sizes:  # each search was followed in its own folder; this is the one of the best
+                with followed(to, loggers):
+                    pass
     if record is None:
         return  # of the processes of torchrun, one tells
     if as_json:

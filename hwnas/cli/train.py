@@ -15,13 +15,16 @@ from hwnas.cli import _usage
 from hwnas.cli._app import Json, app, emit_json, err, out, show_epoch
 from hwnas.cli._options import Resolution, Settings, Weights, from_network, settings
 from hwnas.cli._shipping import run_folder
+from hwnas.cli._tracking import Track
 from hwnas.errors import HwnasError
 from hwnas.runs.folder import RunFolder
 from hwnas.runs.training import TrainingRecord
 from hwnas.settings.options import of_section
+from hwnas.tracking.following import TRAIN, followed, usable
 
 if TYPE_CHECKING:
     from hwnas.statistics.metric import Metric
+    from hwnas.train.config import EpochRecord
     from hwnas.train.training import Begins
 
 _PANELS = {
@@ -57,6 +60,7 @@ def train(
             '"segmentation" of images with masks, or "detection" of images with boxes.'
         ),
     ] = None,
+    track: Track = None,
     as_json: Json = False,
 ) -> None:
     """Train the architecture of a run; started again, it goes on where it stopped.
@@ -91,6 +95,7 @@ def train(
         _usage.no_effect(context, "distill_weight", "temperature", needs="with --teacher")
     with _usage.usage():
         config = requests.training(settings, is_taught=teacher is not None)
+    loggers = usable(track or (), run)
     start: Begins | None = partial(inherited, run) if inherits else None
     dataset = None
     if known is not None:
@@ -105,15 +110,21 @@ def train(
         _usage.no_effect(context, "weights", "resolution", "task", needs="with --from")
         if not from_seed:
             require_begun(run)
-    record = train_run(
-        run,
-        config,
-        source=None if known else data,
-        dataset=dataset,
-        teacher=teacher,
-        start=start,
-        on_epoch=show_epoch,
-    )
+    with followed(run, loggers, TRAIN) as following:
+
+        def on_epoch(epoch: EpochRecord) -> None:
+            show_epoch(epoch)
+            following.epoch(epoch.to_json())
+
+        record = train_run(
+            run,
+            config,
+            source=None if known else data,
+            dataset=dataset,
+            teacher=teacher,
+            start=start,
+            on_epoch=on_epoch,
+        )
     for text in stale(run):
         err.print(f"[yellow]{escape(text)}[/]", soft_wrap=True, highlight=False)
     if as_json:

@@ -16,11 +16,13 @@ from hwnas.cli._app import AcceptNoise, Json, app, emit_json, err, finite, leave
 from hwnas.cli._benchmark import leave_benchmark, tell
 from hwnas.cli._options import Settings, settings
 from hwnas.cli._shipping import run_folder
+from hwnas.cli._tracking import Track
 from hwnas.cli._verifications import show_verifications
 from hwnas.errors import typed
 from hwnas.runs import outputs
 from hwnas.runs.folder import ShippingFolder
 from hwnas.settings.options import of_section
+from hwnas.tracking.following import followed, usable
 
 if TYPE_CHECKING:
     from hwnas.measure import ProfileOptions
@@ -60,6 +62,7 @@ def verify(
         float | None,
         typer.Option(help="Of a single file: the most that it may take.", callback=finite),
     ] = None,
+    track: Track = None,
     accept_noise: AcceptNoise = False,
     as_json: Json = False,
 ) -> None:
@@ -78,7 +81,8 @@ def verify(
     from hwnas.verify.scales import tables_of
 
     if not folder.is_dir() and (budget_ms is not None or folder.suffix.lower() in runtimes.by_suffix()):
-        _usage.no_effect(context, "data", "tables", "skip_accuracy", "record", needs="with a folder")
+        of_folder = ("data", "tables", "skip_accuracy", "record", "track")
+        _usage.no_effect(context, *of_folder, needs="with a folder")
         if budget_ms is None:
             raise typer.BadParameter(
                 f"a single file must have a budget to keep, but {folder} has none: give --budget-ms"
@@ -86,6 +90,8 @@ def verify(
         _verify_file(folder, device or "host", budget_ms, requests.verifying(settings), accept_noise, as_json)
         return
     _usage.no_effect(context, "budget_ms", needs="with a single file: a folder has its own budgets")
+    if not record:
+        _usage.no_effect(context, "track", needs="without --no-record: what the manifest says is logged")
     if skip_accuracy:
         _usage.no_effect(context, "data", needs="without --skip-accuracy")
     folder = release.shipping_of(folder)
@@ -93,7 +99,8 @@ def verify(
     if record and path.exists():
         outputs.require_file(path, "the manifest (without --no-record)")
     alone = outputs.claimed(own, "a verification") if record and folder.is_dir() else nullcontext()
-    with alone, err.status("reading the folder and the data") as status:
+    loggers = usable(track or (), own)
+    with alone, followed(own, loggers), err.status("reading the folder and the data") as status:
         checked = read(folder)
         described = devices.load(device or checked.manifest.device)
         seen = images.VerifiedImages() if skip_accuracy else images.find(checked, data)

@@ -8,7 +8,7 @@ interrupted goes on.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,8 @@ from hwnas.statistics import use
 from hwnas.statistics.differences import Difference
 from hwnas.statistics.metric import Metric
 from hwnas.statistics.verdict import Verdict, on_baseline, worst
+from hwnas.tracking.base import Tracker
+from hwnas.tracking.following import usable
 from hwnas.verify import Verification
 
 STAGES = ("profile", "fit", "search", "baseline", "train", "against", "export", "verify", "report")
@@ -112,13 +114,20 @@ class Summary:
         }
 
 
-def run(config: Config, *, device: Device | None = None, tell: Tell = lambda _stage, _text: None) -> Summary:
+def run(
+    config: Config,
+    *,
+    device: Device | None = None,
+    tell: Tell = lambda _stage, _text: None,
+    track: Sequence[str | Tracker] = (),
+) -> Summary:
     """Run every stage whose inputs changed since it was last finished.
 
     Args:
         config: What is wanted.
         device: Where to measure, instead of where the config says.
         tell: Called on the way.
+        track: Trackers that follow the runs, instead of those that the config names.
 
     Raises:
         HwnasError: A stage failed, or another process works in the folder; what earlier stages
@@ -128,7 +137,8 @@ def run(config: Config, *, device: Device | None = None, tell: Tell = lambda _st
     with outputs.claimed(folder):
         state = RunState(folder)
         there = [device] if device else [devices.load(name) for name in config.basics.device]
-        stages = Stages(config, there, state)
+        trackers = usable(track or config.basics.track, folder)
+        stages = Stages(config, there, state, trackers)
         seconds, ran = {}, []
         for stage in stages:
             if state.is_done(stage):
@@ -142,6 +152,7 @@ def run(config: Config, *, device: Device | None = None, tell: Tell = lambda _st
                 tell(stage.name, "")
                 ran.append(stage.name)
             seconds[stage.name] = state.seconds(stage.name)
+        stages.track()
     return _summary(config, stages, seconds, tuple(ran))
 
 

@@ -6,6 +6,7 @@ for a network that ships, and random search under the same budgets to compare wi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from hwnas.pipeline import STAGES, Config, Summary, Tell
 from hwnas.runs import outputs
 from hwnas.runs.folder import ChainFolder
 from hwnas.search.settings import STRATEGY
+from hwnas.tracking.base import Tracker
 
 BASELINE = "random"
 STEPS = 200
@@ -48,6 +50,7 @@ def run(
     device: Device,
     options: QuickstartOptions | None = None,
     tell: Tell = lambda _stage, _text: None,
+    track: Sequence[str | Tracker] = (),
 ) -> Summary:
     """Profile, fit, search, train, export and verify on one device, into one folder.
 
@@ -59,12 +62,13 @@ def run(
         device: Where to measure. Training and searching happen on this machine.
         options: What differs from a quickstart without options.
         tell: Called on the way.
+        track: Trackers that follow the runs.
 
     Raises:
         HwnasError: A stage failed; what the earlier ones wrote is kept in ``folder``.
     """
     outputs.require_file(ChainFolder(folder).quickstart, "the folder of a quickstart")
-    summary = pipeline.run(config_of(folder, device.name, options), device=device, tell=tell)
+    summary = pipeline.run(config_of(folder, device.name, options), device=device, tell=tell, track=track)
     files.write_json(ChainFolder(folder).quickstart, summary.to_json())
     return summary
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hwnas import budget, files, finalists, latency, plugins, release, report, spaces
 from hwnas.device import AutoTarget, Device, Target
@@ -24,8 +24,14 @@ from hwnas.settings.config import Config
 from hwnas.settings.kinds import SUPERNETS
 from hwnas.tables import places
 from hwnas.tables.table import LatencyTable
+from hwnas.tracking.following import SEARCH, TRAIN, followed
 from hwnas.verify import verify_on
 from hwnas.verify.folder import read
+
+if TYPE_CHECKING:
+    from hwnas.tracking.base import Tracker
+    from hwnas.tracking.following import Following
+    from hwnas.train.config import EpochRecord
 
 _FINALISTS = ("promise", "promise.measuring")
 
@@ -53,6 +59,7 @@ class Stages:
         config: What is wanted.
         devices: Where to measure; what ships is what the first one runs.
         state: For what need not be found out twice.
+        trackers: What follows the runs.
 
     Attributes:
         run: Folder of the found network.
@@ -63,8 +70,10 @@ class Stages:
         HwnasError: The teacher is not there.
     """
 
-    def __init__(self, config: Config, devices: Sequence[Device], state: RunState) -> None:
-        self._config, self._devices = config, {d.name: d for d in devices}
+    def __init__(
+        self, config: Config, devices: Sequence[Device], state: RunState, trackers: Sequence[Tracker] = ()
+    ) -> None:
+        self._config, self._devices, self._trackers = config, {d.name: d for d in devices}, trackers
         self._images = RunImages(config, state)
         self._folder = ChainFolder(config.folder)
         self.run = self._folder.run(config.search.strategy)
@@ -80,6 +89,12 @@ class Stages:
                 f"budgets must be one for all or one for each of {', '.join(map(str, self._asked))}, "
                 f"but got {len(budgets)}"
             )
+
+    def track(self) -> None:
+        """Have trackers know all of the runs, also what stages made that nobody followed."""
+        for run in self._runs:
+            with followed(run.path, self._trackers):
+                pass
 
     def __iter__(self) -> Iterator[Stage]:
         for stage in self._planned():  # any of them may use what plug-ins bring
@@ -209,26 +224,29 @@ class Stages:
         def work(say: Say) -> None:
             from hwnas.search.searching import search_run
 
-            def tell(record: Mapping[str, Any]) -> None:
-                done = record.get("step", record.get("query"))
-                total = record.get("steps", record.get("queries"))
-                say(f"{record.get('phase', 'scoring')} {done}/{total}")
+            with followed(run.path, self._trackers, SEARCH) as following:
 
-            if is_baseline:  # only compared with: nobody promises anything of it
-                if not run.search.exists():
-                    search_run(request, run.path, live=tell, dataset=self._images.searched)
-                return
-            finalists.search_for(
-                (),
-                request,
-                run.path,
-                requests.search_options(self._config, tables=self.tables),
-                devices=self._devices,
-                dataset=self._images.searched,
-                is_new=False,
-                live=tell,
-                tell=say,
-            )
+                def live(record: Mapping[str, Any]) -> None:
+                    done = record.get("step", record.get("query"))
+                    total = record.get("steps", record.get("queries"))
+                    say(f"{record.get('phase', 'scoring')} {done}/{total}")
+                    following.step(record)
+
+                if is_baseline:  # only compared with: nobody promises anything of it
+                    if not run.search.exists():
+                        search_run(request, run.path, live=live, dataset=self._images.searched)
+                    return
+                finalists.search_for(
+                    (),
+                    request,
+                    run.path,
+                    requests.search_options(self._config, tables=self.tables),
+                    devices=self._devices,
+                    dataset=self._images.searched,
+                    is_new=False,
+                    live=live,
+                    tell=say,
+                )
 
         settings = asdict(request) | {"data": self._images.settings, "latencies": None, "supernet": None}
         settings |= {"oneshot": request.oneshot.recorded(), "budgets": [b.text for b in request.budgets]}
@@ -259,16 +277,19 @@ class Stages:
             from hwnas.search.oneshot.inherit import inherited
             from hwnas.train.training import train_run
 
+            def on_epoch(following: Following, name: str, record: EpochRecord) -> None:
+                epochs = f"epoch {record.epoch}/{record.epochs}"
+                say(f"{name}: {epochs}, validation {record.metric.text(record.val_value)}")
+                following.epoch(record.to_json())
+
             for run in runs:
                 say(run.path.name)
-
-                def tell(record: Any, name: str = run.path.name) -> None:
-                    epochs = f"epoch {record.epoch}/{record.epochs}"
-                    say(f"{name}: {epochs}, validation {record.metric.text(record.val_value)}")
-
-                if not run.train.exists():
-                    start = partial(inherited, run.path) if inherits else None
-                    dataset = self._images.of(records.search(run.path).data)
+                if run.train.exists():
+                    continue
+                start = partial(inherited, run.path) if inherits else None
+                dataset = self._images.of(records.search(run.path).data)
+                with followed(run.path, self._trackers, TRAIN) as following:
+                    tell = partial(on_epoch, following, run.path.name)
                     train_run(run.path, config, dataset=dataset, teacher=teacher, start=start, on_epoch=tell)
 
         settings = {"config": asdict(config), "data": self._images.settings, "seed": self._config.basics.seed}
@@ -297,9 +318,9 @@ class Stages:
         wanted = self._config.export
 
         def work(say: Say) -> None:
-            release.export_run(
-                self.run.path, self._images.of_training(self.run), **asdict(wanted), on_variant=say
-            )
+            dataset = self._images.of_training(self.run)
+            with followed(self.run.path, self._trackers):
+                release.export_run(self.run.path, dataset, **asdict(wanted), on_variant=say)
 
         def intact() -> bool:
             return release.manifest_if_whole(self.run.export) is not None
@@ -313,14 +334,16 @@ class Stages:
         accept_noise = wanted.pop("accept_noise")
 
         def work(say: Say) -> None:
-            verify_on(
-                read(self.run.export),
-                [(device, self.tables / name) for name, device in self._devices.items()],
-                self._images.of_training(self.run),
-                options=requests.verifying(wanted),
-                accept_noise=accept_noise,
-                on_step=say,
-            )
+            dataset = self._images.of_training(self.run)
+            with followed(self.run.path, self._trackers):
+                verify_on(
+                    read(self.run.export),
+                    [(device, self.tables / name) for name, device in self._devices.items()],
+                    dataset,
+                    options=requests.verifying(wanted),
+                    accept_noise=accept_noise,
+                    on_step=say,
+                )
 
         def intact() -> bool:
             manifest = release.manifest_if_whole(self.run.export)

@@ -101,6 +101,8 @@ class RunFolder:
     export = Entry("export")
     report = Entry("report.html")
     against = Entry("against.json")
+    tracking = Entry("tracking.json")  # which runs of trackers are of this folder, and what they know
+    tensorboard = Entry("tensorboard")
     comparison = Entry("compare.json")
     compared = Entry("compare")  # run folders of the other networks, and what is kept between comparisons
     answers = Entry("compare/answers.json")

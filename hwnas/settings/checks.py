@@ -98,7 +98,7 @@ def _require_ranges(config: Config, place: Place) -> None:
 
 
 def _require_known(config: Config, place: Place) -> None:
-    from hwnas import bits, device, latency, runtimes, spaces, tasks
+    from hwnas import bits, device, latency, runtimes, spaces, tasks, tracking
     from hwnas.export import PRECISIONS
     from hwnas.finalists.ranking import RANKS
     from hwnas.search import STRATEGIES
@@ -156,6 +156,7 @@ def _require_known(config: Config, place: Place) -> None:
     checked("search", "limits", lambda: list(map(limit, config.search.limits)))
     checked("", "space", lambda: spaces.load(config.basics.space))
     checked("", "task", lambda: tasks.require(config.basics.task))
+    checked("", "track", lambda: tracking.require(config.basics.track))
     auxiliary, task = config.values["train"]["auxiliary"], tasks.get(config.basics.task)
     checked("train", "auxiliary", lambda: require_possible(auxiliary, task))
     for section in ("search.supernet", "train"):

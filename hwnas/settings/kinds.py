@@ -22,7 +22,9 @@ class Basics:
         task: What networks are to do with the images: "classification", "segmentation" of images with
             masks, or "detection" of images with boxes.
         seed: Where all randomness of searching and training comes from.
-        plugins: Python files that register blocks, spaces, tasks, runtimes or strategies.
+        plugins: Python files that register blocks, spaces, tasks, runtimes, strategies or trackers.
+        track: Where to log as well: "mlflow", "mlflow:URI", "tensorboard", "tensorboard:FOLDER", "wandb" or
+            "wandb:PROJECT"; see ``hwnas run --track``.
     """
 
     folder: str = "run"
@@ -32,6 +34,7 @@ class Basics:
     task: str = DEFAULT
     seed: int = 0
     plugins: tuple[str, ...] = ()
+    track: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
-"""Contract tests for a block, space, task, runtime or strategy of one's own; hwnas runs them on its own too.
+"""Contract tests for what plug-ins bring: blocks, spaces, tasks, runtimes, strategies, trackers.
 
-Each function raises an AssertionError that says what must hold and what was found, and returns nothing::
+Ours pass them too. Each function raises an AssertionError that says what must hold and what was found, and
+returns nothing::
 
     import hwnas
     from hwnas import testing
@@ -17,5 +18,6 @@ from hwnas.testing.runtimes import check_runtime
 from hwnas.testing.spaces import check_space
 from hwnas.testing.strategies import check_strategy
 from hwnas.testing.tasks import check_task
+from hwnas.testing.trackers import check_tracker
 
-__all__ = ["check_block", "check_runtime", "check_space", "check_strategy", "check_task"]
+__all__ = ["check_block", "check_runtime", "check_space", "check_strategy", "check_task", "check_tracker"]

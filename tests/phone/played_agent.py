@@ -1,8 +1,8 @@
 """An agent for test phones that times nothing: what a model takes follows from its content and the phone.
 
-A file ``speed.json`` in the phone's folder says how fast it is (``factor``), how much it scatters (``noise``) and
-how long a job lasts (``sleep_s``). It stands in for phones that
-cannot be here: their agents would share this machine's cores, and none would be like another.
+A file ``speed.json`` in the phone's folder says how fast it is (``factor``), how much it scatters (``noise``)
+and how long a job lasts (``sleep_s``). It stands in for phones that cannot be here: their agents would share
+this machine's cores, and none would be like another.
 """
 
 import json
