@@ -17,8 +17,6 @@ HwnasError
 ├── InfeasibleBudget(ValueError)      no architecture keeps the budget
 ├── PluginError                       a plug-in cannot be loaded, or brings a name that is taken
 ├── TaskLost                          whatever worker had a task ended before it answered
-
-
 ├── TrackingError                     a tracker of experiments is not known, or cannot be used
 ├── TrainingError                     training cannot go on
 │   └── Diverged                      the loss is not finite, or far too high

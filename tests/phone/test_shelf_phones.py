@@ -268,6 +268,6 @@ def test_by_the_command_line(stand, tmp_path):
             pass
     listed = runner.invoke(app, ["devices", "shelf", str(file)])
     assert leasing.own_name().split(",")[0] not in listed.output, listed.output
-    other = r"must stand on its shelf, but .* has .'played'. and no 'pixel'"
+    other = r"must stand on the shelf .*, but it has .'played'. and no 'pixel'"
     with pytest.raises(DeviceError, match=other), shelf.leased(shelf.read(file), "pixel"):
         pass
