@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,7 +89,17 @@ def read(path: Path) -> Shelf:
         require(data, _SERVICE if "service" in data else _UNITS, "a shelf", path, "mend that line")
     except SchemaMismatch as error:
         raise DeviceError(str(error)) from error
+    _require_known(data, _SERVICE if "service" in data else _UNITS, path)
+    for item in data.get("unit", ()):
+        _require_known(item, _UNITS["unit"][0], path)
     return _of_service(data, path) if "service" in data else _of_units(data, path)
+
+
+def _require_known(data: Mapping[str, Any], known: Collection[str], path: Path) -> None:
+    if odd := sorted(set(data) - set(known)):
+        raise DeviceError(
+            f"a shelf must hold {', '.join(known)} in that place, but {path} has {', '.join(odd)}: drop it"
+        )
 
 
 def _of_units(data: dict[str, Any], path: Path) -> Shelf:
