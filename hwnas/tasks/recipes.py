@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 
@@ -13,7 +14,7 @@ class Usual:
         steps: Weight updates, as far as the bounds on the epochs allow.
         fewest_epochs: Passes over the images, at least.
         most_epochs: Passes over the images, at most.
-        learning_rate: The highest.
+        learning_rate: The highest, of SGD and of such batches; see ``rate``.
         batch_size: Images a step; fewer where there are not so many.
         head_steps: Weight updates of what is fresh alone, as far as a third of the epochs allows.
         layer_decay: See ``TrainConfig``.
@@ -33,6 +34,17 @@ class Usual:
     freeze_share: float = 0.0
     frozen_stride: int = 0
     short_rate: float | None = None
+
+    def rate(self, batch_size: int, optimizer: str = "sgd") -> float:
+        """The highest learning rate for batches of a size; that of smaller ones than usual is not lowered.
+
+        As many times as high as the batch is larger (arXiv:1706.02677); of LAMB, whose steps are as long as
+        its rate, a tenth, by the square root (arXiv:1904.00962, section 4).
+        """
+        times = max(1.0, batch_size / self.batch_size)
+        if optimizer == "lamb":
+            return self.learning_rate / 10 * math.sqrt(times)
+        return self.learning_rate * times
 
 
 FROM_NOTHING = Usual(2000, 8, 60, 0.1)
