@@ -60,8 +60,8 @@ class TrainConfig:
         epochs: Passes over the training images. None: as many as 2,000 steps take, but 8 to 60;
             pretrained, as many as 700 steps take, but 4 to 20.
         batch_size: Images a step. None: 32, or all where there are fewer.
-        learning_rate: The highest, reached after the warm-up. None: 0.1; pretrained, 0.02; under LAMB a
-            tenth of that. Those are for batches as they usually are: for one that is k times as large they
+        learning_rate: The highest, reached after the warm-up. None: 0.1; pretrained, 0.02; under LAMB two
+            fifths of that. Those are for batches as they usually are: for one that is k times as large they
             are k times as high (linear scaling, arXiv:1706.02677), under LAMB sqrt(k) times
             (arXiv:1904.00962). What is given is taken as it is.
         optimizer: "sgd"; for large batches "lars" (arXiv:1708.03888) or "lamb" (arXiv:1904.00962).

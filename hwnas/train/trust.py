@@ -12,6 +12,14 @@ import torch
 
 Groups = Iterable[dict[str, Any]]
 
+_TRUST = 0.02
+"""Of LARS, so that learning rates are about those of SGD; that of the paper is 0.001, with higher rates.
+
+Mean validation loss of a small network on digits at 8 px after 16 epochs, three seeds: batches of 512 images
+at 1.6 have 1.69 (0.003), 0.90 (0.01), 0.49 (0.02), 0.42 (0.05), SGD 0.51; of 1,024 images at 3.2 1.90, 1.33,
+0.78, 0.58, SGD 3.3; of 32 images at 0.1 0.73 (0.01) and 0.33 (0.02), SGD 0.21.
+"""
+
 
 class Lars(torch.optim.Optimizer):
     """Layer-wise adaptive rate scaling (arXiv:1708.03888, algorithm 1).
@@ -22,10 +30,10 @@ class Lars(torch.optim.Optimizer):
         groups: Parameters, each with its ``weight_decay`` d, which vectors have none of.
         lr: Learning rate of all.
         momentum: m.
-        trust: By which share of its length a layer changes at a learning rate of 1; as in the paper.
+        trust: By which share of its length a layer changes at a learning rate of 1.
     """
 
-    def __init__(self, groups: Groups, lr: float, momentum: float, trust: float = 1e-3) -> None:
+    def __init__(self, groups: Groups, lr: float, momentum: float, trust: float = _TRUST) -> None:
         super().__init__(groups, {"lr": lr, "momentum": momentum, "trust": trust, "weight_decay": 0.0})
 
     @torch.no_grad()

@@ -1,0 +1,95 @@
+"""Trainings that one process and several of torchrun do alike: as a program, all of them in float64.
+
+In float32, what parts of a batch are rounded to is told apart from the whole after some steps. In float64 the
+formulas can be compared.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+import rectangles
+import shapes
+import torch
+from training_helpers import small_network
+
+from hwnas import data, files, torchrun, train
+from hwnas.data.batches import Batches
+from hwnas.train import ranks
+from hwnas.train.teacher import Teacher
+
+_FRESH = tuple(name for name, _ in small_network().named_parameters() if name.startswith("2."))
+CASES = {
+    "plain": {"class_weights": "balanced"},
+    "mixed": {
+        "mixup": 0.4, "cutmix": 1.0, "erasing": 0.3, "ema": 0.99, "optimizer": "lars",
+        "learning_rate": 0.3,
+    },
+    "taught": {"distill_weight": 0.5, "optimizer": "lamb", "learning_rate": 0.02},
+    "adapted": {"head_epochs": 1, "layer_decay": 0.5, "freeze_share": 0.3, "frozen_stride": 1},
+    "segmented": {"auxiliary": 0.4, "distill_weight": 0.3, "augment": False},
+    "detected": {"augment": False},
+}  # fmt: skip
+BATCHES = {"segmented": 15, "detected": 15}
+
+
+def digits():
+    """So few that the last batch is smaller than the others."""
+    found = data.load("digits", resolution=8)
+    return dataclasses.replace(found, train=found.sample("train", 180), val=found.sample("val", 61))
+
+
+def trained(name):
+    """What came of a training, and the weights."""
+    pictures = {"segmented": shapes, "detected": rectangles}.get(name)
+    images = digits() if pictures is None else pictures.images(counts=(40, 21, 4))
+    make = small_network if pictures is None else pictures.network
+    torch.manual_seed(0)
+    network, teacher = make().double(), make().double()
+    settings = {"epochs": 2, "batch_size": BATCHES.get(name, 51), "learning_rate": 0.1} | CASES[name]
+    result = train.fit(
+        network,
+        images,
+        train.TrainConfig(**settings),
+        teacher=Teacher(teacher) if "distill_weight" in settings else None,
+        fresh=_FRESH if name == "adapted" else None,
+    )
+    return result, network
+
+
+@contextmanager
+def in_float64():
+    """Batches, answers and all that is made are."""
+    take, single = Batches.take, torch.Tensor.float
+
+    def taken(*given):
+        images, targets = take(*given)
+        return images.double(), targets
+
+    Batches.take = taken
+    torch.set_default_dtype(torch.float64)
+    torch.Tensor.float = lambda self: self if self.is_floating_point() else self.double()
+    try:
+        yield
+    finally:
+        Batches.take, torch.Tensor.float = take, single
+        torch.set_default_dtype(torch.float32)
+
+
+def numbers():
+    """Of every training: what its record says of each epoch, and the sum of each tensor of its weights."""
+    found = {}
+    with in_float64(), ranks.joined(torch.device("cpu")):
+        for name in CASES:
+            result, network = trained(name)
+            said = [(e.loss, e.value, e.val_value, e.val_loss, e.val_balanced or 0.0) for e in result.history]
+            sums = [float(value.double().sum()) for value in network.state_dict().values()]
+            found[name] = [*(value for epoch in said for value in epoch), result.val.loss, *sums]
+    return found
+
+
+if __name__ == "__main__":
+    files.write_json(Path(sys.argv[1]) / f"{torchrun.number()}.json", numbers())
