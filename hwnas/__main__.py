@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 
@@ -12,7 +13,8 @@ def main() -> None:
 
         run()
     except KeyboardInterrupt:
-        sys.stderr.write("interrupted; what a run or a table has is kept, and nothing of hwnas measure\n")
+        if os.environ.get("RANK", "0") == "0":  # of the processes of torchrun, one tells
+            sys.stderr.write("interrupted; what a run or a table has is kept, and nothing of hwnas measure\n")
         sys.exit(130)
 
 

@@ -271,7 +271,7 @@ class _Fit:
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(outcome.loss).backward()  # type: ignore[no-untyped-call]
         learning = [parameter for _, parameter in self._learning()]
-        ranks.total(parameter.grad for parameter in learning)
+        ranks.average(parameter.grad for parameter in learning)
         self.scaler.unscale_(self.optimizer)
         nn.utils.clip_grad_norm_(learning, config.clip_norm)
         self.scaler.step(self.optimizer)

@@ -1,9 +1,8 @@
 """Several processes under ``torchrun``, each with its part of every batch; one without it.
 
-Gradients of one batch can be had in two ways. A supernet's processes each draw and judge a part of their own
-(``average``). Those of a training all prepare the same batch, answer a ``part`` of it, and judge the
-``gathered`` answers: the loss is that of the whole batch whatever the task makes of it, as one process
-has it, and the gradients of the parts are summed (``total``).
+All prepare the same batch, answer a ``part`` of it each, and judge the ``gathered`` answers: so all have the loss
+of the whole batch, whatever the task makes of it, as one process has it. ``average`` makes the gradients of the
+whole of those of the parts.
 """
 
 from __future__ import annotations
@@ -99,8 +98,8 @@ def part(batch: torch.Tensor) -> torch.Tensor:
 def gathered(answers: Value, images: int) -> Value:
     """The answers to a batch, of the answers of each process to its ``part``.
 
-    Going back, each process gets the gradient of its own answers: that is right where all compute the same
-    of the whole, and sum up what they get for their weights.
+    Going back, each process gets the gradient of its own answers, as many times as there are processes: their
+    ``average`` is that of the whole, where all compute the same of it.
 
     Args:
         answers: To the images of this process, the first axis counts them.
@@ -111,25 +110,17 @@ def gathered(answers: Value, images: int) -> Value:
     return mapped(lambda each: _Gathered.apply(each, images), answers)  # type: ignore[no-untyped-call]
 
 
-def total(tensors: Iterable[torch.Tensor | None]) -> None:
-    """Replace each tensor by its sum over the processes; None is passed over.
+def average(tensors: Iterable[torch.Tensor | None]) -> None:
+    """Replace each tensor by its mean over the processes; None is passed over.
 
     Every process must give tensors of the same shapes in the same order.
     """
     if ranks() == 1:
         return
     given = [t for t in tensors if t is not None]
-    flat = summed(torch.cat([t.reshape(-1) for t in given]))
+    flat = summed(torch.cat([t.reshape(-1) for t in given])) / ranks()
     for tensor, part in zip(given, torch.split(flat, [t.numel() for t in given]), strict=True):
         tensor.copy_(part.view(tensor.shape))
-
-
-def average(tensors: Iterable[torch.Tensor | None]) -> None:
-    """As ``total``, by the mean over the processes."""
-    given = [t for t in tensors if t is not None]
-    total(given)
-    for tensor in given if ranks() > 1 else ():
-        tensor /= ranks()
 
 
 def of_first(value: float) -> float:
@@ -171,7 +162,7 @@ class _Gathered(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None]:
-        return part(gradients[0]), None
+        return part(gradients[0]) * ranks(), None
 
 
 def _bounds(images: int) -> tuple[int, int]:

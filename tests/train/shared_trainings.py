@@ -11,13 +11,16 @@ import sys
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import rectangles
 import shapes
 import torch
 from training_helpers import small_network
 
-from hwnas import data, files, torchrun, train
+from hwnas import data, files, spaces, torchrun, train
 from hwnas.data.batches import Batches
+from hwnas.evaluators.supernet.config import OneShotConfig
+from hwnas.evaluators.supernet.oneshot import OneShot
 from hwnas.train import ranks
 from hwnas.train.teacher import Teacher
 
@@ -79,6 +82,22 @@ def in_float64():
         torch.set_default_dtype(torch.float32)
 
 
+def supernet():
+    """Losses of a supernet on paths and under gates, gradients of the gates, and the weights after all steps."""
+    config = OneShotConfig(width=0.25, batch_size=21, crop=0.125, weight_decay=1e-3)
+    space = spaces.load("macro", resolution=8, num_classes=10)
+    oneshot, rng = OneShot(space, digits(), config), np.random.default_rng(0)
+    found = []
+    for step in range(4):
+        found.append(oneshot.weight_step(space.sample(rng).indices, 0.5))
+        logits = [torch.zeros(len(choice.candidates), requires_grad=True) for choice in space.choices]
+        loss = oneshot.loss("val", [each.softmax(0) for each in logits], step)
+        gradients = torch.autograd.grad(loss, logits)
+        ranks.average(gradients)
+        found += [float(loss.detach()), *torch.cat(gradients).tolist()]
+    return [*found, *(float(value.double().sum()) for value in oneshot.supernet.state_dict().values())]
+
+
 def numbers():
     """Of every training: what its record says of each epoch, and the sum of each tensor of its weights."""
     found = {}
@@ -88,6 +107,7 @@ def numbers():
             said = [(e.loss, e.value, e.val_value, e.val_loss, e.val_balanced or 0.0) for e in result.history]
             sums = [float(value.double().sum()) for value in network.state_dict().values()]
             found[name] = [*(value for epoch in said for value in epoch), result.val.loss, *sums]
+        found["supernet"] = supernet()
     return found
 
 
