@@ -72,9 +72,9 @@ class _Normalised(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         x, weight, mean, scale, count = ctx.saved_tensors
-        given = gradients[0]
-        normal = (x.float() - _wide(mean)) * _wide(scale)
-        own = torch.stack([_sums(given.float()), _sums(given.float() * normal)])
+        given = _exact(gradients[0])
+        normal = (_exact(x) - _wide(mean)) * _wide(scale)
+        own = torch.stack([_sums(given), _sums(given * normal)])
         whole = ranks.summed(own.clone()) / count
         back = _wide(weight * scale) * (given - _wide(whole[0]) - normal * _wide(whole[1]))
         return back.to(x.dtype), own[1], own[0], None
@@ -85,13 +85,18 @@ def _moments(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
     Of those of each process, so that none is the difference of two large numbers.
     """
-    variance, mean = torch.var_mean(x.float(), dim=(0, 2, 3), correction=0)
+    variance, mean = torch.var_mean(_exact(x), dim=(0, 2, 3), correction=0)
     seen = mean.new_zeros(ranks.ranks(), 3, len(mean))
     seen[ranks.rank()] = torch.stack([torch.full_like(mean, x.numel() / x.shape[1]), mean, variance])
     counts, means, variances = ranks.summed(seen).unbind(1)
     count = counts.sum(0)
     centre = (counts * means).sum(0) / count
     return centre, (counts * (variances + (means - centre).square())).sum(0) / count, count
+
+
+def _exact(x: torch.Tensor) -> torch.Tensor:
+    """In float32 where it is in half precision."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def _sums(x: torch.Tensor) -> torch.Tensor:

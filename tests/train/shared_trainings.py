@@ -83,7 +83,7 @@ def in_float64():
 
 
 def supernet():
-    """Losses of a supernet on paths and under gates, gradients of the gates, and the weights after all steps."""
+    """Losses of a supernet on paths and under gates, gradients of these, and the weights after all steps."""
     config = OneShotConfig(width=0.25, batch_size=21, crop=0.125, weight_decay=1e-3)
     space = spaces.load("macro", resolution=8, num_classes=10)
     oneshot, rng = OneShot(space, digits(), config), np.random.default_rng(0)

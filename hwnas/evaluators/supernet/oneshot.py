@@ -105,8 +105,8 @@ class OneShot:
         so, on all but the training split.
 
         Several processes share the batch, and their ``ranks.average`` of gradients is that of one process.
-        ``exact`` is for second derivatives: in float32 on CUDA too, and of several processes each has the loss
-        of a part of its own, whose batch norms know of no other, so that they need not meet on the way back.
+        ``exact`` is for second derivatives: in float32 on CUDA too, and of several processes each has the
+        loss of a part of its own, whose batch norms know of no other, as they cannot meet on the way back.
         """
         self.supernet.train()
         self.supernet.requires_grad_(split == "train" if in_weights is None else in_weights)
