@@ -73,19 +73,25 @@ class _Normalised(torch.autograd.Function):
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         x, weight, mean, scale, count = ctx.saved_tensors
         given = _exact(gradients[0])
-        normal = (_exact(x) - _wide(mean)) * _wide(scale)
-        own = torch.stack([_sums(given), _sums(given * normal)])
-        whole = ranks.summed(own.clone()) / count
-        back = _wide(weight * scale) * (given - _wide(whole[0]) - normal * _wide(whole[1]))
+        centred = _exact(x) - _wide(mean)
+        own = torch.stack([_sums(given), _sums(given * centred) * scale])
+        shift, slope = ranks.summed(own.clone()) / count
+        # weight * scale * (given - shift - centred * scale * slope), in two passes
+        factor = weight * scale
+        back = torch.addcmul(_wide(-factor * shift), given, _wide(factor))
+        back.addcmul_(centred, _wide(-factor * scale * slope))
         return back.to(x.dtype), own[1], own[0], None
 
 
 def _moments(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Mean and biased variance of each channel over all processes, and how many values that is.
 
-    Of those of each process, so that none is the difference of two large numbers.
+    Of those of each process, so that none is the difference of two large numbers. ``torch.var_mean`` is thirty
+    times as slow on a CPU.
     """
-    variance, mean = torch.var_mean(_exact(x), dim=(0, 2, 3), correction=0)
+    x = _exact(x)
+    mean = x.mean((0, 2, 3))
+    variance = (x - _wide(mean)).square_().mean((0, 2, 3))
     seen = mean.new_zeros(ranks.ranks(), 3, len(mean))
     seen[ranks.rank()] = torch.stack([torch.full_like(mean, x.numel() / x.shape[1]), mean, variance])
     counts, means, variances = ranks.summed(seen).unbind(1)

@@ -1,8 +1,8 @@
 """Several processes under ``torchrun``, each with its part of every batch; one without it.
 
 All prepare the same batch, answer a ``part`` of it each, and judge the ``gathered`` answers: so all have the
-loss of the whole batch, whatever the task makes of it, as one process has it. ``average`` makes the gradients of
-the whole of those of the parts.
+loss of the whole batch, whatever the task makes of it, as one process has it. ``average`` makes the gradients
+of the whole of those of the parts.
 """
 
 from __future__ import annotations
