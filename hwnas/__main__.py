@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
 
@@ -13,7 +12,9 @@ def main() -> None:
 
         run()
     except KeyboardInterrupt:
-        if os.environ.get("RANK", "0") == "0":  # of the processes of torchrun, one tells
+        from hwnas import torchrun
+
+        if torchrun.number() == 0:  # of the processes of torchrun, one tells
             sys.stderr.write("interrupted; what a run or a table has is kept, and nothing of hwnas measure\n")
         sys.exit(130)
 

@@ -348,7 +348,7 @@ class _Fit:
 
     def _resume(self, path: Path) -> None:
         tensors, metadata = files.read_tensors(path, _SCHEMA, "delete it to start anew")
-        metadata["config"] = asdict(TrainConfig.of_record(metadata["config"]))  # also of an older version
+        metadata["config"] = asdict(TrainConfig.of_record(metadata.get("config", {})))  # also an older one
         for key, value in self._identity().items():
             if metadata.get(key) != value:
                 raise TrainingError(

@@ -9,7 +9,9 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.nn.modules.batchnorm import _BatchNorm
 
+from hwnas.errors import TrainingError
 from hwnas.train import ranks
 
 
@@ -19,8 +21,17 @@ def shared(model: nn.Module) -> Iterator[None]:
 
     They are the same modules with the same tensors, so that nothing of it is to be seen in a state or an
     average; one process is left as it is. PyTorch's own ``SyncBatchNorm`` needs CUDA, and other modules.
+
+    Raises:
+        TrainingError: There are batch norms of another kind.
     """
-    norms = [m for m in model.modules() if type(m) is nn.BatchNorm2d] if ranks.ranks() > 1 else []
+    norms = [m for m in model.modules() if isinstance(m, _BatchNorm)] if ranks.ranks() > 1 else []
+    for norm in norms:
+        if type(norm) is not nn.BatchNorm2d or not (norm.affine and norm.track_running_stats):
+            raise TrainingError(
+                "batch norms must be BatchNorm2d with weights and statistics to be shared by processes, but "
+                f"got {norm}: train in one process"
+            )
     for norm in norms:
         norm.__class__ = _SharedNorm
     try:
@@ -86,8 +97,8 @@ class _Normalised(torch.autograd.Function):
 def _moments(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Mean and biased variance of each channel over all processes, and how many values that is.
 
-    Of those of each process, so that none is the difference of two large numbers. ``torch.var_mean`` is thirty
-    times as slow on a CPU.
+    Of those of each process, so that none is the difference of two large numbers. ``torch.var_mean`` is
+    thirty times as slow on a CPU.
     """
     x = _exact(x)
     mean = x.mean((0, 2, 3))

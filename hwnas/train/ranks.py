@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from datetime import timedelta
 from hashlib import sha256
 from itertools import count
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _PATIENCE_S = 1800.0
-"""For processes that have not begun; torch waits as long for those that have."""
+"""For processes that have not begun."""
+_PATIENCE = timedelta(days=1)
+"""For processes that measure on a device or fetch weights; where one ends, torchrun ends the others."""
 
 _LOST = (
     "all processes of torchrun must go on to the end, but another one ended: torchrun says which, and the "
@@ -207,7 +210,11 @@ def joined(device: torch.device) -> Iterator[None]:
         _take_gpu(int(os.environ["LOCAL_RANK"]))
     store = _met()
     distributed.init_process_group(
-        "nccl" if device.type == "cuda" else "gloo", store=store, rank=torchrun.number(), world_size=started()
+        "nccl" if device.type == "cuda" else "gloo",
+        store=store,
+        rank=torchrun.number(),
+        world_size=started(),
+        timeout=_PATIENCE,
     )
     try:
         yield

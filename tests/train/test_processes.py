@@ -14,7 +14,7 @@ import torch
 from several import HERE, ended, run, started
 from torch import nn
 
-from hwnas import data, device, files, spaces
+from hwnas import data, device, files, spaces, torchrun
 from hwnas.errors import TrainingError
 from hwnas.train import norms, ranks
 
@@ -264,6 +264,28 @@ def test_one_process_keeps_its_norms_and_shares_nothing():
     assert ranks.of_first(0.5) == 0.5
     ranks.require_same({"images": b"any"})
     ranks.wait()
+
+
+@pytest.mark.parametrize("norm", [nn.BatchNorm1d(2), nn.BatchNorm2d(2, affine=False)])
+def test_norms_that_cannot_be_shared_are_refused(norm, monkeypatch):
+    monkeypatch.setattr(ranks, "ranks", lambda: 2)
+    with (
+        pytest.raises(TrainingError, match="must be BatchNorm2d with weights"),
+        norms.shared(nn.Sequential(norm)),
+    ):
+        pass
+
+
+def test_numbers_of_something_else_than_torchrun_are_none(monkeypatch):
+    for rank, size, expected in (
+        ("1", "2", (1, 2)),
+        ("3", "", (0, 1)),
+        ("x", "y", (0, 1)),
+        ("-1", "2", (0, 2)),
+    ):
+        monkeypatch.setenv("RANK", rank)
+        monkeypatch.setenv("WORLD_SIZE", size)
+        assert (torchrun.number(), torchrun.count()) == expected
 
 
 def test_torchrun_must_say_where_processes_meet(monkeypatch):
