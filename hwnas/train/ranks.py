@@ -206,6 +206,10 @@ def joined(device: torch.device) -> Iterator[None]:
     if started() == 1 or (distributed.is_available() and distributed.is_initialized()):  # perhaps alone there
         yield
         return
+    # Optimisers import this, whose defaults hold the group that is there then: it would outlive us, and its
+    # threads crash an interpreter that ends (PyTorch 2.13).
+    from torch.distributed import nn  # noqa: F401
+
     if device.type == "cuda":
         _take_gpu(int(os.environ["LOCAL_RANK"]))
     store = _met()

@@ -29,6 +29,7 @@ def test_two_processes_compute_what_one_does(tmp_path):
     assert status == 0, err
     first, second = (files.read_json(tmp_path / f"{number}.json", "numbers") for number in (0, 1))
     assert first == second, "both end with the same weights and the same answer"
+    assert first["threads"] == []
     for name, expected in alone.items():
         np.testing.assert_allclose(first[name], expected, rtol=1e-6, atol=1e-9, err_msg=name)
 
@@ -294,3 +295,25 @@ def test_torchrun_must_say_where_processes_meet(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(TrainingError, match="but WORLD_SIZE alone is set"), ranks.joined(torch.device("cpu")):
         pass
+
+
+def test_each_process_must_have_a_gpu(monkeypatch):
+    taken = []
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_device", taken.append)
+    ranks._take_gpu(1)
+    assert taken == [1]
+    with pytest.raises(TrainingError, match="more than the 2 that there are: --nproc-per-node 2"):
+        ranks._take_gpu(2)
+
+
+@pytest.mark.gpu
+def test_two_gpus_compute_what_one_does(runs):
+    if torch.cuda.device_count() < 2:
+        pytest.skip("there are less than two GPUs")
+    alone, shared = runs("alone"), runs("shared")
+    on_cuda = ("--device", "cuda", "--precision", "fp32")
+    assert run(*hwnas(alone)[:-2], *on_cuda)[0] == 0
+    status, _, err = run(*hwnas(shared)[:-2], *on_cuda, processes=2)
+    assert status == 0, err
+    require_alike(losses(shared), losses(alone))
