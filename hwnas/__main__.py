@@ -12,7 +12,10 @@ def main() -> None:
 
         run()
     except KeyboardInterrupt:
-        sys.stderr.write("interrupted; what a run or a table has is kept, and nothing of hwnas measure\n")
+        from hwnas import torchrun
+
+        if torchrun.number() == 0:  # of the processes of torchrun, one tells
+            sys.stderr.write("interrupted; what a run or a table has is kept, and nothing of hwnas measure\n")
         sys.exit(130)
 
 

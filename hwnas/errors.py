@@ -19,7 +19,8 @@ HwnasError
 ├── TaskLost                          whatever worker had a task ended before it answered
 ├── TrackingError                     a tracker of experiments is not known, or cannot be used
 ├── TrainingError                     training cannot go on
-│   └── Diverged                      the loss is not finite, or far too high
+│   ├── Diverged                      the loss is not finite, or far too high
+│   └── ProcessLost                   another process of torchrun ended
 └── ExportError                       a model cannot be lowered
     └── ParityError                   the lowered model does not compute what PyTorch computes
 
@@ -164,6 +165,18 @@ class TrainingError(HwnasError):
 
 class Diverged(TrainingError):
     """The loss is not finite, or stays far too high."""
+
+
+class ProcessLost(TrainingError):
+    """Another process of torchrun ended, and so do all.
+
+    Attributes:
+        is_told: Whether that one, or another, says why.
+    """
+
+    def __init__(self, message: str, *, is_told: bool = False) -> None:
+        super().__init__(message)
+        self.is_told = is_told
 
 
 class ExportError(HwnasError):

@@ -104,7 +104,7 @@ def _export_run(run: Path) -> Path:
     search = {"strategy": "random", "constraints": [promise], "data": dataset.describe(), "seed": 0}
     files.write_json(run / "arch.json", arch.to_json())
     files.write_json(run / "search.json", search)
-    train_run(run, TrainConfig(epochs=3, batch_size=64))
+    train_run(run, TrainConfig(epochs=3, batch_size=64, learning_rate=0.1))
     release.export_run(run, dataset)
     return run
 

@@ -61,6 +61,8 @@ def train(
 ) -> Trained:
     """Train the architecture of a run; called again, it goes on where it stopped.
 
+    In a program that ``torchrun`` starts, the processes share every batch, and the first one writes.
+
     Args:
         run: Folder of a search; with ``pretrained`` a new one.
         config: Settings; by default those of ``TrainConfig``.
@@ -75,7 +77,7 @@ def train(
         from_supernet: Whether the first weights are those of the search's supernet, at full width; by
             default where its candidates learned from a teacher.
         from_seed: Whether a known network begins with random weights, as where those of others cannot be had.
-        progress: Called after every epoch.
+        progress: Called after every epoch, in the first process.
         track: Where to log as well, as "mlflow:URI", "tensorboard" or "wandb", or objects that satisfy
             ``hwnas.tracking.Tracker``.
         settings: Fields of ``TrainConfig``, instead of ``config``: ``epochs=20``.
@@ -89,7 +91,7 @@ def train(
     """
     from hwnas.search.oneshot.inherit import inherited
     from hwnas.settings import usual
-    from hwnas.train import TrainConfig, adapting
+    from hwnas.train import TrainConfig, adapting, ranks
     from hwnas.train.optim import pick_device
     from hwnas.train.teacher import require_teacher
     from hwnas.train.training import train_run
@@ -122,37 +124,39 @@ def train(
     inherits = taught is not None if from_supernet is None else from_supernet
     start: Begins | None = partial(inherited, run) if inherits else None
     config, dataset = config or TrainConfig(**settings), None
+    if pretrained is not None and data is None:
+        raise HwnasError(f"there must be images to adapt {pretrained} to, but got none: give data")
     trackers = usable(track, run)
-    if pretrained is not None:
-        if data is None:
-            raise HwnasError(f"there must be images to adapt {pretrained} to, but got none: give data")
-        file = None if weights is None else Path(weights)
-        dataset, start = adapting.begun(
-            run,
-            str(pretrained),
-            str(data),
-            config,
-            file=file,
-            resolution=resolution,
-            task=task or tasks.DEFAULT,
-            from_seed=from_seed,
-        )
-    with followed(run, trackers, TRAIN) as following:
+    with ranks.joined(pick_device(config.device)):
+        if pretrained is not None:
+            begin = partial(
+                adapting.begun,
+                run,
+                str(pretrained),
+                str(data),
+                config,
+                file=None if weights is None else Path(weights),
+                resolution=resolution,
+                task=task or tasks.DEFAULT,
+                from_seed=from_seed,
+            )
+            dataset, start = ranks.first_then_others(begin)
+        with followed(run, trackers, TRAIN) as following:
 
-        def on_epoch(epoch: EpochRecord) -> None:
-            following.epoch(epoch.to_json())
-            if progress is not None:
-                progress(epoch)
+            def on_epoch(epoch: EpochRecord) -> None:
+                following.epoch(epoch.to_json())
+                if progress is not None:
+                    progress(epoch)
 
-        record = train_run(
-            run,
-            config,
-            source=None if data is None or pretrained else str(data),
-            dataset=dataset,
-            teacher=teacher,
-            start=start,
-            on_epoch=on_epoch,
-        )
+            record = train_run(
+                run,
+                config,
+                source=None if data is None or pretrained else str(data),
+                dataset=dataset,
+                teacher=teacher,
+                start=start,
+                on_epoch=on_epoch,
+            )
     return _trained(run, record)
 
 

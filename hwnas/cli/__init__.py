@@ -16,6 +16,7 @@ from pathlib import Path
 
 from rich.markup import escape
 
+from hwnas import torchrun
 from hwnas.cli import (  # noqa: F401  (each registers its verbs)
     _terminal,
     adapt,
@@ -40,7 +41,7 @@ from hwnas.cli import (  # noqa: F401  (each registers its verbs)
     verify,
 )
 from hwnas.cli._app import app, err
-from hwnas.errors import HwnasError
+from hwnas.errors import HwnasError, ProcessLost
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -53,11 +54,14 @@ def _end(number: int, _frame: object) -> None:
 def main() -> None:
     """Entry point of the ``hwnas`` program."""
     _terminal.prepare()
+    is_first = torchrun.number() == 0
+    if not is_first:
+        _terminal.hush()
     for number in filter(None, (signal.SIGTERM, getattr(signal, "SIGHUP", None))):  # Windows has no SIGHUP
-        if signal.getsignal(number) is signal.SIG_DFL:  # nohup has it ignored
-            signal.signal(number, _end)
+        if is_first and signal.getsignal(number) is signal.SIG_DFL:  # nohup has it ignored
+            signal.signal(number, _end)  # others of torchrun have nothing to leave in order
     if not faulthandler.is_enabled():
-        faulthandler.enable()  # a crash in a compiled library says at least where
+        faulthandler.enable(_terminal.voice())  # a crash in a compiled library says at least where
     try:
         try:
             app()
@@ -67,6 +71,8 @@ def main() -> None:
         _terminal.abandon(sys.stdout)
         sys.exit(1)
     except HwnasError as error:
+        if isinstance(error, ProcessLost) and error.is_told:
+            sys.exit(1)
         _fail(str(error))
     except OSError as error:
         _fail(_of_the_system(error))
@@ -77,6 +83,7 @@ def main() -> None:
         sys.exit(130)
     except Exception as error:
         if os.environ.get("HWNAS_TRACEBACK"):
+            sys.stderr = _terminal.voice()
             raise
         _fail(_unforeseen(error))
 
@@ -84,6 +91,7 @@ def main() -> None:
 def _fail(text: str) -> None:
     """Say what went wrong, in one line, and end."""
     line = " ".join(text.split("\n"))
+    sys.stderr = _terminal.voice()
     try:
         err.print(f"[bold red]error:[/] {escape(line)}", soft_wrap=True, highlight=False)
         _terminal.flush()

@@ -23,7 +23,7 @@ from rich.table import Table
 from rich.text import Text
 from typer.core import TyperCommand, TyperOption
 
-from hwnas import __version__, plugins
+from hwnas import __version__, plugins, torchrun
 from hwnas.cli._log import listen
 from hwnas.statistics.verdict import FAIL, NOT_PROVEN, PASS, Verdict
 
@@ -261,11 +261,21 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
+SHARED = ("search", "train")
+"""Verbs that processes of torchrun share."""
+
+
 @app.callback()
 def _root(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     """Options before the verb."""
     listen(err)
+    if (count := torchrun.count()) > 1 and context.invoked_subcommand not in SHARED:
+        raise typer.BadParameter(
+            f"torchrun must start hwnas {' or hwnas '.join(SHARED)}, but started {count} of hwnas "
+            f"{context.invoked_subcommand}: start it without"
+        )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
 
 from rich.console import Console
 from rich.markup import escape
+
+from hwnas import torchrun
 
 
 class _ToPeople(logging.Handler):
@@ -20,7 +21,7 @@ class _ToPeople(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Print a message."""
         text = record.getMessage()
-        if text in self._said or os.environ.get("RANK", "0") != "0":
+        if text in self._said or torchrun.number() != 0:
             return
         self._said.add(text)
         mark = "[yellow]warning:[/] " if record.levelno >= logging.WARNING else "[dim]read[/] "

@@ -40,6 +40,20 @@ def prepare() -> None:
             stream.reconfigure(errors="hwnas")
 
 
+_hushed: list[TextIO] = []
+
+
+def hush() -> None:
+    """Say nothing from now on, but for what is said through ``voice``."""
+    _hushed.append(sys.stderr)
+    sys.stdout = sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+
+
+def voice() -> TextIO:
+    """Standard error, also where all else is hushed."""
+    return _hushed[0] if _hushed else sys.stderr
+
+
 def _in_ascii(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -23,7 +23,10 @@ from hwnas.settings.options import of_section
 from hwnas.tracking.following import TRAIN, followed, usable
 
 if TYPE_CHECKING:
+    from hwnas.data import Dataset
+    from hwnas.settings.kinds import Origin
     from hwnas.statistics.metric import Metric
+    from hwnas.train import TrainConfig
     from hwnas.train.config import EpochRecord
     from hwnas.train.training import Begins
 
@@ -69,22 +72,43 @@ def train(
     first its last layer, then all of it. With --init seed as well, a known network learns them from nothing.
 
     The same seed gives the same weights on a CPU, also after an interruption. Everything that is
-    set here is kept in train.json.
+    set here is kept in train.json. Several processes share every batch where torchrun starts them.
     """
-    from hwnas import tasks
-    from hwnas.release import stale
-    from hwnas.search.oneshot.inherit import inherited
     from hwnas.settings import requests
     from hwnas.settings.kinds import Origin
-    from hwnas.train.adapting import begun, require_begun, teacher_of
-    from hwnas.train.teacher import require_teacher
-    from hwnas.train.training import train_run
+    from hwnas.train import optim, ranks
 
     if not settings["augment"]:
         _usage.no_effect(context, "crop", "flip", "erasing", needs="without --no-augment")
     with _usage.usage():
-        origin = Origin(settings["init"], settings["teacher"])
+        Origin(settings["init"], settings["teacher"])
         requests.training(settings)  # refused before any file is looked at
+    with ranks.joined(optim.pick_device(settings["device"])):
+        asked = {"file": weights, "resolution": resolution, "task": task}
+        record = _trained(context, run, settings, data, known, asked, track or ())
+        if ranks.rank() != 0:
+            return  # of the processes of torchrun, one tells
+    _tell(record, run, as_json=as_json)
+
+
+def _trained(
+    context: typer.Context,
+    run: Path,
+    settings: Settings,
+    data: str | None,
+    known: str | None,
+    asked: Settings,
+    track: Sequence[str],
+) -> TrainingRecord:
+    """Train the network of a run, or a known one as is asked for."""
+    from hwnas.search.oneshot.inherit import inherited
+    from hwnas.settings import requests
+    from hwnas.settings.kinds import Origin
+    from hwnas.train.adapting import require_begun, teacher_of
+    from hwnas.train.teacher import require_teacher
+    from hwnas.train.training import train_run
+
+    origin = Origin(settings["init"], settings["teacher"])
     from_seed = origin.init == "seed"
     pupils_of = None if known or from_seed else teacher_of(run)
     teacher = Path(origin.teacher) if origin.teacher else pupils_of
@@ -95,17 +119,11 @@ def train(
         _usage.no_effect(context, "distill_weight", "temperature", needs="with --teacher")
     with _usage.usage():
         config = requests.training(settings, is_taught=teacher is not None)
-    loggers = usable(track or (), run)
+    loggers = usable(track, run)
     start: Begins | None = partial(inherited, run) if inherits else None
     dataset = None
     if known is not None:
-        with _usage.usage():
-            _require_alone(known, origin.init, data)
-            if not from_seed:
-                _usage.known_network(known)
-            tasks.require(kind := task or tasks.DEFAULT)
-        asked: Settings = {"file": weights, "resolution": resolution, "task": kind, "from_seed": from_seed}
-        dataset, start = begun(run, known, str(data), config, **asked)
+        dataset, start = _begun(run, known, data, config, asked, origin)
     else:
         _usage.no_effect(context, "weights", "resolution", "task", needs="with --from")
         if not from_seed:
@@ -116,7 +134,7 @@ def train(
             show_epoch(epoch)
             following.epoch(epoch.to_json())
 
-        record = train_run(
+        return train_run(
             run,
             config,
             source=None if known else data,
@@ -125,6 +143,30 @@ def train(
             start=start,
             on_epoch=on_epoch,
         )
+
+
+def _begun(
+    run: Path, known: str, data: str | None, config: TrainConfig, asked: Settings, origin: Origin
+) -> tuple[Dataset, Begins | None]:
+    """The run of a known network, ready to be trained; the first process may have weights to fetch."""
+    from hwnas import tasks
+    from hwnas.train import ranks
+    from hwnas.train.adapting import begun
+
+    from_seed, task = origin.init == "seed", asked["task"] or tasks.DEFAULT
+    with _usage.usage():
+        _require_alone(known, origin.init, data)
+        if not from_seed:
+            _usage.known_network(known)
+        tasks.require(task)
+    given: Settings = {**asked, "task": task, "from_seed": from_seed}
+    return ranks.first_then_others(lambda: begun(run, known, str(data), config, **given))
+
+
+def _tell(record: TrainingRecord, run: Path, *, as_json: bool) -> None:
+    """What came of it, and what in the run is of something that is no more."""
+    from hwnas.release import stale
+
     for text in stale(run):
         err.print(f"[yellow]{escape(text)}[/]", soft_wrap=True, highlight=False)
     if as_json:

@@ -130,8 +130,9 @@ def search_for(
             _require_counter(ready, options.measuring, devices)
         record, scorer = _searched(ready, run, is_new, live)
         if record is not None and ranks.rank() == 0:
-            scorer = scorer or scorer_in(run, dataset)
-            record = _kept(record, run, dataset, scorer, ready.models, options, devices, tell)
+            with ranks.alone():
+                scorer = scorer or scorer_in(run, dataset)
+                record = _kept(record, run, dataset, scorer, ready.models, options, devices, tell)
     return record
 
 

@@ -16,6 +16,7 @@ from typing import Any, TypeVar, cast
 
 import filelock
 
+from hwnas import torchrun
 from hwnas.errors import HwnasError
 from hwnas.runs.folder import RunFolder
 
@@ -125,7 +126,7 @@ def claimed(folder: Path, what: str = "a run") -> Iterator[None]:
         HwnasError: Another process works in the folder, or it cannot be written.
     """
     place = Path(os.path.abspath(folder))  # noqa: PTH100  (not resolved where it is not there)
-    if place in _held or os.environ.get("RANK", "0") != "0":  # of the processes of torchrun, one claims
+    if place in _held or torchrun.number() != 0:  # of the processes of torchrun, one claims
         yield
         return
     require_folder(folder, f"the folder of {what}")

@@ -139,7 +139,11 @@ COMMENTS: Mapping[str, Mapping[str, str]] = {
         "batch_size": "Images a step; where it is not set, 32 (segmenters 16, detectors 8), or all where "
         "there are fewer.",
         "learning_rate": "The highest learning rate; where it is not set, 0.1 (segmenters and detectors "
-        "0.05), and with learned weights 0.02 (segmenters 0.03, detectors 0.1).",
+        "0.05), and with learned weights 0.02 (segmenters 0.03, detectors 0.1), for batches as where "
+        "batch_size is not set: k times that for batches k times as large. LAMB has 0.4 of it, times the "
+        "root of k.",
+        "optimizer": '"sgd"; for batches of many hundreds "lars" or "lamb", whose steps are as long as the '
+        "weights of a layer are.",
         "head_epochs": "Passes at the beginning in which only the last layer learns, where the others have "
         "learned weights; where it is not set, as many as 64 steps take (segmenters 78, detectors 120), but "
         "at most a third.",
@@ -150,7 +154,7 @@ COMMENTS: Mapping[str, Mapping[str, str]] = {
         "frozen_stride": "Where the last layer is new, blocks near the image whose features are no coarser "
         "than this share of it, as 4 for a fourth, stay as they are; 0 is none. Where it is not set 0, and 4 "
         "for detectors with learned weights.",
-        "momentum": "Momentum of the optimiser (SGD).",
+        "momentum": "Momentum of the optimiser.",
         "weight_decay": "Weight decay.",
         "warmup_share": "Share of the training in which the learning rate rises.",
         "label_smoothing": "Chance that the loss spreads over all classes.",
@@ -168,6 +172,8 @@ COMMENTS: Mapping[str, Mapping[str, str]] = {
         "reads answer for themselves, in training only, as 0.4; 0 is off.",
         "seed": "Where its randomness comes from; the seed at the top where it is not set.",
         "device": _DEVICE,
+        "precision": 'What is computed in: "fp32", "bf16", or on CUDA "fp16"; "auto" is bf16 on CUDA and '
+        "fp32 on a CPU. Weights are fp32 in any case.",
     },
     "export": {
         "calibration_images": "Training images that the ranges of int8 are taken from.",

@@ -13,6 +13,9 @@ from hwnas.tasks.base import ACCURACY, LossSettings, Metric, Predictions, Score
 from hwnas.tasks.recipes import FROM_NOTHING, Usual
 
 CLASS_WEIGHTS = ("none", "balanced")
+AUTO = "auto"
+PRECISIONS = (AUTO, "fp32", "bf16", "fp16")
+OPTIMIZERS = ("sgd", "lars", "lamb")
 HIGHEST_RATE = 1000.0
 """No training under a higher learning rate learns anything; a slip of the hand does not run for hours."""
 
@@ -48,7 +51,7 @@ TAUGHT = 0.5
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Settings of a training: SGD with Nesterov momentum, cosine after a warm-up.
+    """Settings of a training: SGD with Nesterov momentum, or LARS or LAMB; cosine after a warm-up.
 
     What is None depends on the task, and on whether the network begins with weights that know pictures
     already (*pretrained*), or with random ones; see ``resolved``. What is said of it here is of classifiers.
@@ -57,8 +60,12 @@ class TrainConfig:
         epochs: Passes over the training images. None: as many as 2,000 steps take, but 8 to 60;
             pretrained, as many as 700 steps take, but 4 to 20.
         batch_size: Images a step. None: 32, or all where there are fewer.
-        learning_rate: The highest, reached after the warm-up. None: 0.1; pretrained, 0.02.
-        momentum: Of SGD.
+        learning_rate: The highest, reached after the warm-up. None: 0.1; pretrained, 0.02; under LAMB two
+            fifths of that. Those are for batches as they usually are: for one that is k times as large they
+            are k times as high (linear scaling, arXiv:1706.02677), under LAMB sqrt(k) times
+            (arXiv:1904.00962). What is given is taken as it is.
+        optimizer: "sgd"; for large batches "lars" (arXiv:1708.03888) or "lamb" (arXiv:1904.00962).
+        momentum: Of SGD and LARS, and the first one of LAMB.
         weight_decay: On convolution and linear weights only, not on batch norm and biases.
         warmup_share: Share of all steps in which the learning rate rises linearly.
         label_smoothing: Of the training loss.
@@ -88,11 +95,14 @@ class TrainConfig:
             images it has, and lets the epoch of the best balanced accuracy ship; "none" counts images.
         seed: Of the initial weights, the order of the images and the augmentation.
         device: "cpu" or "cuda".
+        precision: What answers and gradients are computed in: "fp32", "bf16", or on CUDA "fp16", with scaled
+            gradients. Weights are fp32. "auto" is bf16 on CUDA, and on a CPU fp32.
     """
 
     epochs: int | None = None
     batch_size: int | None = None
     learning_rate: float | None = None
+    optimizer: str = "sgd"
     momentum: float = 0.9
     weight_decay: float = 5e-5
     warmup_share: float = 0.1
@@ -115,6 +125,7 @@ class TrainConfig:
     class_weights: str = "none"
     seed: int = 0
     device: str = "cpu"
+    precision: str = AUTO
 
     def __post_init__(self) -> None:
         require_fields(self, TrainingError)
@@ -134,6 +145,9 @@ class TrainConfig:
             "distill_weight must be in [0, 1]": 0 <= self.distill_weight <= 1,
             "auxiliary must be in [0, 1]": 0 <= self.auxiliary <= 1,
             "temperature must be in [0.01, 1000]": 0.01 <= self.temperature <= 1000,
+            f"optimizer must be one of {OPTIMIZERS}": self.optimizer in OPTIMIZERS,
+            f"precision must be one of {PRECISIONS}": self.precision in PRECISIONS,
+            "precision must be fp32 or bf16 on a CPU": self.precision != "fp16" or self.device != "cpu",
         }
         require_all(self, checks | sgd_checks(self))
 
@@ -197,9 +211,10 @@ class TrainConfig:
             epochs=epochs,
             batch_size=batch_size,
             head_epochs=head_epochs,
+            learning_rate=self.learning_rate or usual.rate(batch_size, self.optimizer),
             **{
                 name: getattr(usual, name) if getattr(self, name) is None else getattr(self, name)
-                for name in ("learning_rate", "layer_decay", "freeze_share", "frozen_stride")
+                for name in ("layer_decay", "freeze_share", "frozen_stride")
             },
         )
 

@@ -3,6 +3,10 @@
 No state of a random generator is saved: the order of the images, their augmentation and their
 mixing in an epoch follow from the seed and the epoch's number alone, so that a resumed run
 draws what an uninterrupted one would have drawn.
+
+Several processes of ``torchrun`` do what one would: each answers a part of every batch (``ranks``), batch
+norms normalise by all of it (``norms``), and the first one tells and writes. Checkpoints do not know how many
+there were.
 """
 
 from __future__ import annotations
@@ -25,7 +29,7 @@ from hwnas.data.augment import Augmentation
 from hwnas.data.batches import Batches, steps_per_epoch
 from hwnas.errors import TrainingError
 from hwnas.train import checkpoint as files
-from hwnas.train import optim
+from hwnas.train import norms, optim, ranks
 from hwnas.train.auxiliary import heads_for, require_possible
 from hwnas.train.average import averaged
 from hwnas.train.config import EpochRecord, Kept, TrainConfig, TrainResult
@@ -87,12 +91,13 @@ def fit(
             the model's weights alone.
         recalibrate: Estimates the model's batch-norm statistics anew from batches of training
             images; by default with all layers normalising by the batch.
-        on_epoch: Called after every epoch.
+        on_epoch: Called after every epoch, in the first process.
 
     Raises:
         Diverged: The loss became NaN or far too high.
         TrainingError: The checkpoint is of another training, or teacher and ``distill_weight``
-            do not go together, or a batch has more images than there are, or there can be no auxiliary heads.
+            do not go together, or a batch has more images than there are, or there can be no auxiliary heads,
+            or processes have less than two images of a batch each, or begin with different things.
     """
     usual = tasks.of(data).usual(pretrained=fresh is not None)
     settings = config.resolved(len(data.train), usual)
@@ -122,6 +127,7 @@ class _Fit:
                 "a teacher must be given together with a distill_weight over 0, but got "
                 f"{'a' if teacher else 'no'} teacher and {config.distill_weight}"
             )
+        _require_enough(config.batch_size or 0)
         self.config = config
         self.origin = dict(origin) | ({"teacher": dict(teacher.record)} if teacher else {})
         self.device = optim.pick_device(config.device)
@@ -136,13 +142,9 @@ class _Fit:
         self.rate, layer_decay = config.learning_rate or 0.0, config.layer_decay or 1.0
         parts = [list(part.parameters()) for part in (model.children() if layer_decay < 1 else (model,))]
         parts[-1].extend(self.heads.parameters())
-        self.optimizer = optim.sgd_by_depth(
-            parts,
-            layer_decay,
-            self.rate,
-            config.momentum,
-            config.weight_decay,
-        )
+        groups = optim.by_depth(parts, layer_decay, config.weight_decay)
+        self.optimizer = optim.of_kind(config.optimizer, groups, self.rate, config.momentum)
+        self.scaler = optim.scaler(self.device, config.precision)
         flip = data.flip if config.flip is None else config.flip
         self.batches = Batches(
             data, self.device, augmentation=Augmentation(config.crop, flip, config.erasing)
@@ -150,7 +152,7 @@ class _Fit:
         guide = None if teacher is None else optim.place(teacher.network, self.device).eval()
         criterion = self.task.criterion(data, config.loss, self.device)
         self.objective = TrainingLoss(
-            criterion, guide, config.distill_weight, tuple(self.heads), config.auxiliary
+            criterion, guide, config.distill_weight, tuple(self.heads), config.auxiliary, config.precision
         )
         self.watch = Watch(*self.task.blindness(data))
         self.epochs, self.batch_size = config.epochs or 0, config.batch_size or 0
@@ -167,6 +169,7 @@ class _Fit:
     ) -> None:
         if checkpoint is not None and checkpoint.exists():
             self._resume(checkpoint)
+        self._require_same()
         while len(self.history) < self.epochs:
             before_epoch()
             record = self._epoch(len(self.history) + 1)
@@ -177,9 +180,10 @@ class _Fit:
                 self.best, self.best_epoch = self._weights(), record.epoch
             wanted = (self.best_epoch, record.epoch)
             self.seen = {epoch: found for epoch, found in self.seen.items() if epoch in wanted}
-            if checkpoint is not None:
+            if checkpoint is not None and ranks.rank() == 0:
                 self._save(checkpoint)
-            on_epoch(record)
+            if ranks.rank() == 0:
+                on_epoch(record)
 
     def settle(self, recalibrate: Callable[[Iterable[torch.Tensor]], None]) -> TrainResult:
         """Leave the model with the best weights and statistics that it had or can have."""
@@ -190,14 +194,17 @@ class _Fit:
             recalibrate(
                 images for images, _ in self.batches.some("train", _RECALIBRATION_IMAGES, self.config.seed)
             )
-            renewed = look(self.model, self.batches, "val")
+            renewed = self._look(self.model)
             found.append((Kept(epoch, True), renewed.score, self._copied(self.model), renewed))
         kept, val, weights, seen = max(found, key=lambda item: self._worth(item[1]))
         files.copy_into(self.model, weights, "memory")
         self.model.requires_grad_(True)
         optim.check_finite(val.loss, "on validation after the last epoch")
-        seen = seen or look(self.model, self.batches, "val")  # of an epoch before training was cut off
+        seen = seen or self._look(self.model)  # of an epoch before training was cut off
         return TrainResult(self.config, tuple(self.history), val, kept, seen, self.origin)
+
+    def _look(self, model: nn.Module) -> Predictions:
+        return look(model, self.batches, "val", precision=self.config.precision)
 
     def _worth(self, score: Score) -> tuple[float, float]:
         """What weights are chosen by: the metric, balanced where classes are weighed; then the loss."""
@@ -220,14 +227,14 @@ class _Fit:
         steps = steps_per_epoch(self.batches.size("train"), self.batch_size)
         self._set_modes((epoch - 1) * steps, steps)
         loss, total, count = 0.0, 0.0, 0
-        for number, (images, targets) in enumerate(
-            self.batches.epoch("train", self.batch_size, order, augmented=config.augment)
-        ):
-            outcome = self._step(images, targets, mixing, (epoch - 1) * steps + number, steps)
-            loss += float(outcome.loss.detach()) * len(targets)
-            total += float(outcome.total)
-            count += len(targets)
-        self.seen[epoch] = look(self.model if self.average is None else self.average, self.batches, "val")
+        batches = self.batches.epoch("train", self.batch_size, order, augmented=config.augment)
+        with norms.shared(self.model):
+            for number, (images, targets) in enumerate(batches):
+                outcome = self._step(images, targets, mixing, (epoch - 1) * steps + number, steps)
+                loss += float(outcome.loss.detach()) * len(targets)
+                total += float(outcome.total)
+                count += len(targets)
+        self.seen[epoch] = self._look(self.model if self.average is None else self.average)
         val = self.seen[epoch].score
         optim.check_finite(val.loss, f"on validation after epoch {epoch}")
         return EpochRecord(
@@ -237,7 +244,7 @@ class _Fit:
             val_value=val.value,
             val_loss=val.loss,
             learning_rate=self.optimizer.param_groups[0]["lr"],
-            seconds=time.perf_counter() - began,
+            seconds=ranks.of_first(time.perf_counter() - began),
             epochs=self.epochs,
             val_balanced=val.balanced,
             metric=self.task.metric,
@@ -262,9 +269,13 @@ class _Fit:
         outcome = self.objective(self.model, images, targets, mixing)
         self.watch.see(outcome.task_loss, f"in step {step + 1} of {steps}")
         self.optimizer.zero_grad(set_to_none=True)
-        outcome.loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_([parameter for _, parameter in self._learning()], config.clip_norm)
-        self.optimizer.step()
+        self.scaler.scale(outcome.loss).backward()  # type: ignore[no-untyped-call]
+        learning = [parameter for _, parameter in self._learning()]
+        ranks.average(parameter.grad for parameter in learning)
+        self.scaler.unscale_(self.optimizer)
+        nn.utils.clip_grad_norm_(learning, config.clip_norm)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
         if self.average is not None:
             self.average.update_parameters(self.model)
         return outcome
@@ -303,6 +314,20 @@ class _Fit:
             "origin": self.origin,
         }
 
+    def _require_same(self) -> None:
+        """Refuse processes that go on from something else, on other images or with other weights."""
+        if ranks.ranks() == 1:
+            return
+        state = (each.cpu().reshape(-1).view(torch.uint8) for each in self._weights().values())
+        ranks.require_same(
+            {
+                "settings": repr((self.config, self.origin)).encode(),
+                "images": str(self.batches.data.fingerprint).encode(),
+                "checkpoint": repr(self.history).encode(),
+                "weights": b"".join(each.numpy().tobytes() for each in state),
+            }
+        )
+
     def _save(self, path: Path) -> None:
         momenta = files.optimizer_tensors(self.optimizer, self._learning())
         state = {f"model:{k}": v for k, v in self.model.state_dict().items()}
@@ -315,6 +340,7 @@ class _Fit:
         metadata = {
             "schema": _SCHEMA,
             **self._identity(),
+            "scaler": self.scaler.state_dict(),
             "history": [r.to_json() for r in self.history],
             "best_epoch": self.best_epoch,
         }
@@ -322,6 +348,7 @@ class _Fit:
 
     def _resume(self, path: Path) -> None:
         tensors, metadata = files.read_tensors(path, _SCHEMA, "delete it to start anew")
+        metadata["config"] = asdict(TrainConfig.of_record(metadata.get("config", {})))  # also an older one
         for key, value in self._identity().items():
             if metadata.get(key) != value:
                 raise TrainingError(
@@ -338,7 +365,17 @@ class _Fit:
         files.restore_optimizer(self.optimizer, self._learning(), parts["optimizer"])
         if self.average is not None:
             files.copy_into(self.average, parts["average"], path)
+        self.scaler.load_state_dict(metadata.get("scaler", {}))
         self.history = [EpochRecord.from_json(record, self.task.metric) for record in metadata["history"]]
         self.best_epoch = metadata["best_epoch"]
         best = parts["best"] or self._weights()
         self.best = {name: tensor.to(self.device) for name, tensor in best.items()}
+
+
+def _require_enough(batch_size: int) -> None:
+    """Refuse a batch of which a process would have less than two images; a last one may be half as large."""
+    if ranks.ranks() > 1 and batch_size < 2 * ranks.ranks():
+        raise TrainingError(
+            f"batch_size must be at least 2 for each of {ranks.ranks()} processes, but got {batch_size}: "
+            "take a larger batch or fewer processes"
+        )

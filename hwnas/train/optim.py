@@ -10,33 +10,40 @@ import torch
 from torch import nn
 
 from hwnas.errors import Diverged, TrainingError
+from hwnas.train import trust
+from hwnas.train.config import AUTO
 
 
 def sgd(
     parameters: Iterable[nn.Parameter], *, learning_rate: float, momentum: float, weight_decay: float
-) -> torch.optim.SGD:
+) -> torch.optim.Optimizer:
     """SGD with Nesterov momentum; weight decay only on weights of two and more dimensions.
 
     Batch-norm scales and shifts and biases are vectors: decaying them only hurts.
     """
-    return sgd_by_depth([parameters], 1.0, learning_rate, momentum, weight_decay)
+    return of_kind("sgd", by_depth([parameters], 1.0, weight_decay), learning_rate, momentum)
 
 
-def sgd_by_depth(
-    blocks: Sequence[Iterable[nn.Parameter]],
-    layer_decay: float,
-    learning_rate: float,
-    momentum: float,
-    weight_decay: float,
-) -> torch.optim.SGD:
-    """As ``sgd``, with a learning rate for each block that falls with its distance from the last.
+def of_kind(
+    kind: str, groups: list[dict[str, Any]], learning_rate: float, momentum: float
+) -> torch.optim.Optimizer:
+    """One of ``config.OPTIMIZERS``, of groups as ``by_depth`` makes them."""
+    if kind == "lars":
+        return trust.Lars(groups, learning_rate, momentum)
+    if kind == "lamb":
+        return trust.Lamb(groups, learning_rate, momentum)
+    return torch.optim.SGD(groups, lr=learning_rate, momentum=momentum, nesterov=momentum > 0)
+
+
+def by_depth(
+    blocks: Sequence[Iterable[nn.Parameter]], layer_decay: float, weight_decay: float
+) -> list[dict[str, Any]]:
+    """Groups of parameters with a factor of the learning rate each; weight decay not on vectors.
 
     Args:
         blocks: The parameters of each, from the image on.
         layer_decay: Learning rate of a block over that of the block behind it.
-        learning_rate: Of the last block.
-        momentum: Of all.
-        weight_decay: Of all.
+        weight_decay: Of all that has two and more dimensions.
     """
     groups: list[dict[str, Any]] = []
     for distance, parameters in enumerate(reversed([list(block) for block in blocks])):
@@ -44,12 +51,7 @@ def sgd_by_depth(
         for is_weight, decay in ((True, weight_decay), (False, 0.0)):
             chosen = [p for p in parameters if (p.ndim > 1) == is_weight]
             groups.append({"params": chosen, "weight_decay": decay, "factor": factor})
-    return torch.optim.SGD(
-        [group for group in groups if group["params"]],
-        lr=learning_rate,
-        momentum=momentum,
-        nesterov=momentum > 0,
-    )
+    return [group for group in groups if group["params"]]
 
 
 def cosine(step: int, steps: int, warmup_steps: int = 0) -> float:
@@ -96,13 +98,24 @@ def place(model: nn.Module, device: torch.device) -> nn.Module:
     return placed
 
 
-def autocast(device: torch.device, *, exact: bool = False) -> torch.autocast:
-    """bfloat16 on CUDA; float32 on a CPU, where bfloat16 is slower.
+_HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def autocast(device: torch.device, precision: str = AUTO, *, exact: bool = False) -> torch.autocast:
+    """A precision; by default bfloat16 on CUDA, and float32 on a CPU, where bfloat16 is slower.
 
     Args:
         device: Where it is computed.
+        precision: One of ``config.PRECISIONS``.
         exact: In float32 on CUDA too, as second derivatives need: on an H200, bfloat16 put the dominant
             eigenvalue of a small supernet's loss in its gates at 16 where it is 24.
     """
-    enabled = device.type == "cuda" and not exact
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled)
+    if precision == AUTO:
+        precision = "bf16" if device.type == "cuda" else "fp32"
+    half = None if exact else _HALVES.get(precision)
+    return torch.autocast(device.type, dtype=half or torch.bfloat16, enabled=half is not None)
+
+
+def scaler(device: torch.device, precision: str) -> torch.amp.GradScaler:
+    """Keeps gradients of fp16 from vanishing (arXiv:1710.03740); of other precisions does nothing."""
+    return torch.amp.GradScaler(device.type, enabled=precision == "fp16")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from hwnas.runs.folder import RunFolder
 from hwnas.runs.training import SEED, TrainingRecord
 from hwnas.space import Architecture
 from hwnas.statistics.verdict import FAIL, PASS
-from hwnas.train.checkpoint import copy_into, save_weights
+from hwnas.train import optim, ranks
+from hwnas.train.checkpoint import copy_into, packed_weights
 from hwnas.train.config import EpochRecord, TrainConfig
 from hwnas.train.convergence import rise
 from hwnas.train.fitting import fit, new_network
@@ -59,7 +61,8 @@ def train_run(
     """Train the architecture of a run and look at the test split, once.
 
     Reads ``arch.json`` and ``search.json``; writes ``weights.safetensors`` and ``train.json``.
-    A training that was cut off goes on from its checkpoint.
+    A training that was cut off goes on from its checkpoint. Under ``torchrun`` the processes share every
+    batch, and the first one writes; they may be as many as they like each time.
 
     Args:
         run: Folder that ``hwnas search`` wrote.
@@ -69,15 +72,30 @@ def train_run(
         teacher: Run folder of a trained network to learn from, of the same data.
         start: Says which weights to begin with; by default they follow from the seed, but for those that the
             space has of a known network.
-        on_epoch: Called after every epoch.
+        on_epoch: Called after every epoch, in the first process.
 
     Returns:
-        What ``train.json`` holds.
+        What ``train.json`` holds, in every process.
 
     Raises:
         DataError: The data do not fit the network, or changed since the search.
         TrainingError: Training cannot go on.
     """
+    with ranks.joined(optim.pick_device(config.device)):
+        record = _trained(run, config, source, dataset, teacher, start, on_epoch)
+        ranks.wait()  # nobody ends before all is written
+    return record
+
+
+def _trained(
+    run: Path,
+    config: TrainConfig,
+    source: str | None,
+    dataset: Dataset | None,
+    teacher: Path | None,
+    start: Begins | None,
+    on_epoch: Callable[[EpochRecord], None],
+) -> TrainingRecord:
     arch = spaces.architecture_from_json(records.arch(run))
     search = records.search(run)
     if source is not None:
@@ -104,12 +122,11 @@ def train_run(
         checkpoint.unlink(missing_ok=True)
         raise
     task = tasks.of(dataset)
-    test = predictions(model, dataset, "test")
+    test = predictions(model, dataset, "test", precision=config.precision)
     learning = test.learning
     scale = {"mean": list(dataset.mean), "std": list(dataset.std)}
     about = {"architecture": arch.to_json(), "data": dataset.fingerprint, **scale}
-    save_weights(model, folder.weights, about)
-    weights = files.sha256(folder.weights)
+    weights = packed_weights(model, about)
     record = TrainingRecord(
         architecture=arch.id,
         data=dataset.describe(),
@@ -127,15 +144,24 @@ def train_run(
         learning=learning,
         test_value=test.score.value,
         test=test.to_json(),
-        weights_sha256=weights,
+        weights_sha256=sha256(weights).hexdigest(),
     )
-    if (found := task.mistakes(test, dataset, "test")) is not None:
-        files.write_json(folder.mistakes, {**found, "weights_sha256": weights})
+    if ranks.rank() == 0:
+        _write(folder, weights, record, task.mistakes(test, dataset, "test"))
+    return record
+
+
+def _write(
+    folder: RunFolder, weights: bytes, record: TrainingRecord, mistakes: Mapping[str, Any] | None
+) -> None:
+    """Leave what came of a training in its run; the checkpoint is of no more use."""
+    files.write_atomic(folder.weights, weights)
+    if mistakes is not None:
+        files.write_json(folder.mistakes, {**mistakes, "weights_sha256": record.weights_sha256})
     else:
         folder.mistakes.unlink(missing_ok=True)
     files.write_json(folder.train, record.to_json())
-    checkpoint.unlink(missing_ok=True)
-    return record
+    folder.train_checkpoint.unlink(missing_ok=True)
 
 
 def _begin(model: nn.Module, start: Start) -> frozenset[str] | None:

@@ -82,6 +82,8 @@ WRONG_VALUES = {
     "train --epochs": ["train", "r", "--epochs", "0"],
     "train --batch-size": ["train", "r", "--batch-size", "1"],
     "train --learning-rate": ["train", "r", "--learning-rate", "nan"],
+    "train --optimizer": ["train", "r", "--optimizer", "adam"],
+    "train --precision": ["train", "r", "--device", "cpu", "--precision", "fp16"],
     "train --momentum": ["train", "r", "--momentum", "1"],
     "train --clip-norm": ["train", "r", "--clip-norm", "0"],
     "train --weight-decay": ["train", "r", "--weight-decay", "2"],

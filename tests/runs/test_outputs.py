@@ -300,6 +300,7 @@ def test_a_process_may_claim_what_it_holds_and_leaves_nothing(tmp_path):
 def test_only_the_first_process_of_torchrun_claims(tmp_path, monkeypatch):
     with outputs.claimed(tmp_path / "run"), ExitStack() as stack:
         monkeypatch.setenv("RANK", "1")
+        monkeypatch.setenv("WORLD_SIZE", "2")
         began = time.monotonic()
         stack.enter_context(outputs.claimed(tmp_path / "run"))
         assert time.monotonic() - began < 30

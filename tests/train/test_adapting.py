@@ -90,7 +90,8 @@ def test_statistics_stay_at_the_end(digits, learnt):
 
 def test_blocks_near_the_image_learn_more_slowly():
     model = small_network()
-    optimizer = optim.sgd_by_depth([part.parameters() for part in model], 0.5, 0.1, 0.9, 0.01)
+    groups = optim.by_depth([part.parameters() for part in model], 0.5, 0.01)
+    optimizer = optim.of_kind("sgd", groups, 0.1, 0.9)
     optim.set_learning_rate(optimizer, 0.2)
     rates = {p: group["lr"] for group in optimizer.param_groups for p in group["params"]}
     assert set(rates) == set(model.parameters())
@@ -119,7 +120,7 @@ def test_nothing_learns_alone_where_nothing_is_fresh(digits, learnt):
     model.load_state_dict(learnt)
     result = train.fit(model, digits, dataclasses.replace(CONFIG, epochs=1), fresh=())
     assert result.config.head_epochs == 0
-    assert result.config.learning_rate == PRETRAINED.learning_rate
+    assert result.config.learning_rate == PRETRAINED.rate(128)
     assert not torch.equal(model[0][0].weight, learnt["0.0.weight"])
 
 

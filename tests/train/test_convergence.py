@@ -122,9 +122,9 @@ def test_a_training_looks_at_a_split_no_more_than_it_must(run, monkeypatch):
     """At validation images after the epoch and with statistics estimated anew; at test images once."""
     looked = []
 
-    def counted(model, batches, split, *more):
+    def counted(model, batches, split, *more, **named):
         looked.append(split)
-        return look(model, batches, split, *more)
+        return look(model, batches, split, *more, **named)
 
     for module in (fitting, scoring):
         monkeypatch.setattr(module, "look", counted)

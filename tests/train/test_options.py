@@ -33,6 +33,9 @@ CHANGES = [
     {"augment": False},
     {"label_smoothing": 0.0},
     {"weight_decay": 0.01},
+    {"optimizer": "lars"},
+    {"optimizer": "lamb"},
+    {"precision": "bf16"},
 ]
 
 
@@ -72,10 +75,10 @@ def test_options_that_ask_for_nothing_change_nothing(few, usual):
     assert same(trained(few, augment=False), trained(few, augment=False, erasing=1.0))
 
 
-@pytest.mark.parametrize("is_taught", [False, True])
-def test_resuming_is_exact_with_every_option(few, tmp_path, is_taught):
+@pytest.mark.parametrize(("is_taught", "optimizer"), [(False, "sgd"), (True, "lars"), (False, "lamb")])
+def test_resuming_is_exact_with_every_option(few, tmp_path, is_taught, optimizer):
     config = train.TrainConfig(
-        epochs=3, batch_size=64, ema=0.99, mixup=0.3, cutmix=1.0, erasing=0.3,
+        epochs=3, batch_size=64, ema=0.99, mixup=0.3, cutmix=1.0, erasing=0.3, optimizer=optimizer,
         distill_weight=0.5 if is_taught else 0.0,
     )  # fmt: skip
     teacher = Teacher(small_network(seed=5), {"name": "five"}) if is_taught else None

@@ -34,7 +34,7 @@ from hwnas.space import IMAGE
 from hwnas.train import qat
 from hwnas.train.rounding import Activation
 
-CONFIG = train.TrainConfig(epochs=1, batch_size=64)
+CONFIG = train.TrainConfig(epochs=1, batch_size=64, learning_rate=0.1)
 NETWORKS = {
     "same": [Conv(3, 16, 3, 2, padding="same"), MBConv(16, 24, 5, 2, padding="same"), Head(24, 32, 10)],
     "uib": [

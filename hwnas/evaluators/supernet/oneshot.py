@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import cached_property
 from hashlib import sha256
@@ -32,7 +33,7 @@ from hwnas.evaluators.supernet.warm_up import warm_up
 from hwnas.space import Architecture, SearchSpace
 from hwnas.tasks.base import LossSettings, Score
 from hwnas.train import checkpoint as files
-from hwnas.train import optim, ranks
+from hwnas.train import norms, optim, ranks
 from hwnas.train.lent import lent, origin
 
 if TYPE_CHECKING:
@@ -101,17 +102,23 @@ class OneShot:
         """The task's loss under gates on the augmented batch of a step.
 
         Where it is not differentiated in the weights, nothing is kept for that: unless ``in_weights`` says
-        so, on all but the training split. ``exact``: in float32 on CUDA too.
+        so, on all but the training split.
+
+        Several processes share the batch, and their ``ranks.average`` of gradients is that of one process.
+        ``exact`` is for second derivatives: in float32 on CUDA too, and of several processes each has the
+        loss of a part of its own, whose batch norms know of no other, as they cannot meet on the way back.
         """
         self.supernet.train()
         self.supernet.requires_grad_(split == "train" if in_weights is None else in_weights)
         for parameter in self._lent:
             parameter.requires_grad_(False)
-        part = ranks.rank(), ranks.ranks() * share
+        part = (ranks.rank(), ranks.ranks() * share) if exact else (0, share)
         images, targets = self.batches.step(split, self.batch_size, self.config.seed, step, part)
-        with optim.autocast(self.device, exact=exact):
-            outputs = self.supernet(images, gates)
-        return self.criterion.loss(mapped(torch.Tensor.float, outputs), targets)
+        with ranks.alone() if exact else nullcontext():
+            with norms.shared(self.supernet), optim.autocast(self.device, exact=exact):
+                outputs = self.supernet(ranks.part(images), gates)
+            outputs = ranks.gathered(mapped(torch.Tensor.float, outputs), len(images))
+        return self.criterion.loss(outputs, targets)
 
     @property
     def weights(self) -> tuple[nn.Parameter, ...]:
