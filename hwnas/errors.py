@@ -152,7 +152,15 @@ class PluginError(HwnasError):
 
 
 class TaskLost(HwnasError):
-    """Whatever worker had a task ended before it answered."""
+    """Whatever worker had a task ended before it answered.
+
+    Attributes:
+        number: Of the task, as whoever gave it numbers them.
+    """
+
+    def __init__(self, message: str, *, number: int) -> None:
+        super().__init__(message)
+        self.number = number
 
 
 class TrackingError(HwnasError):

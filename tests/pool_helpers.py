@@ -79,6 +79,11 @@ def briefly(number: int) -> int:
     return number
 
 
+def by_whom(number: int) -> tuple[int, int]:
+    time.sleep(0.01)
+    return number, os.getpid()
+
+
 def dies_twice(path: str) -> str:
     if _count(Path(path)) <= 2:
         os.kill(os.getpid(), signal.SIGKILL)

@@ -40,6 +40,7 @@ from hwnas.measure.measurer import rounds
 from hwnas.measure.models import Exporter
 from hwnas.measure.plan import ANCHORS, Item
 from hwnas.measure.session import environment
+from hwnas.pools import HERE
 from hwnas.tables import conditions
 from hwnas.tables.clock import Scale
 from hwnas.tables.measurement import MIN_ROUNDS
@@ -79,7 +80,7 @@ def exporting(items: Sequence[Item], target: Target, folder: Path) -> Iterator[N
     over = threading.Event()
 
     def work() -> None:
-        with Exporter(1) as exporter:
+        with Exporter(HERE) as exporter:
             while not over.is_set():
                 exporter.export(items[-3:], target, folder, lambda _: None)
 

@@ -5,6 +5,7 @@ Exit code 2, before any work. What files and devices get wrong stays an error (e
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -99,6 +100,12 @@ def benchmark_dataset(name: str) -> None:
 
     if name not in SPLITS:
         raise HwnasError(f"dataset must be one of {', '.join(SPLITS)}, but got {name!r}")
+
+
+def host(name: str) -> None:
+    """Raise HwnasError where a text can be no name or address of a machine."""
+    if not re.fullmatch(r"[A-Za-z0-9._:-]+", name):
+        raise HwnasError(f"a host must be a name or an address, but got {name!r}")
 
 
 def pool(text: str) -> None:

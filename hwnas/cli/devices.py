@@ -123,7 +123,11 @@ def serve(
         Path, typer.Option(help="File of the token that borrowers show; made where it is not there.")
     ],
     host: Annotated[
-        str, typer.Option(help="Where it listens; over a network, behind a proxy with TLS.")
+        str,
+        typer.Option(
+            help="Where it listens; over a network, behind a proxy with TLS.",
+            callback=_usage.checked(_usage.host),
+        ),
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535)] = 8750,
 ) -> None:

@@ -100,6 +100,13 @@ def profile(
             "--energy", help="Also count energy, where the device has a counter (RAPL, NVIDIA); takes longer."
         ),
     ] = False,
+    pool: Annotated[
+        str,
+        typer.Option(
+            help="Who exports models: processes:N of this machine, or ray[://HOST:PORT]; by default one "
+            "process a CPU, at most four.",
+        ),
+    ] = "",
     max_minutes: Annotated[float | None, typer.Option(help="Begin no round of a target later.")] = None,
     retry_failed: Annotated[bool, typer.Option(help="Try again what failed before.")] = False,
     as_json: Json = False,
@@ -126,6 +133,7 @@ def profile(
             cpus=parse_cpus(cpus),
             max_minutes=max_minutes,
             retry_failed=retry_failed,
+            pool=pool,
             energy=energy,
         )
         _usage.max_rounds(context)

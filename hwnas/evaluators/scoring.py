@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from hwnas.evaluators.base import Evaluator, Movable, fidelities, require_sendable
-from hwnas.pools import Pool
+from hwnas.pools import WorkerPool
 from hwnas.space import Architecture
 
 
@@ -21,7 +21,7 @@ class Scoring:
         SpaceError: The pool is of other processes, and the evaluator cannot be sent.
     """
 
-    def __init__(self, evaluator: Evaluator, pool: Pool) -> None:
+    def __init__(self, evaluator: Evaluator, pool: WorkerPool) -> None:
         if pool.is_elsewhere:
             require_sendable(evaluator)
         self._evaluator, self.pool = evaluator, pool
@@ -39,7 +39,7 @@ class Scoring:
         self.pool.submit(number, function, arch)
 
     def next(self) -> tuple[int, float]:
-        """Number and score of one that is done; waits for it, as ``Pool.next`` does."""
+        """Number and score of one that is done; waits for it, as ``WorkerPool.next`` does."""
         number, answer = self.pool.next()
         arch, share = self._asked.pop(number)
         evaluator, function = self._at(share)

@@ -128,11 +128,11 @@ class FromScratch:
         with opened(self.pool if len(asked) > 1 else HERE) as pool:
             return Scoring(self, pool).all(asked)
 
-    def moved(self) -> Moved:
+    def moved(self) -> MovedTraining:
         """As of ``Movable``: with its images."""
-        return Moved(replace(self, kept=None, images=None), self._data)
+        return MovedTraining(replace(self, kept=None, images=None), self._data)
 
-    def received(self, arch: Architecture, answer: Trained) -> float:
+    def received(self, arch: Architecture, answer: TrainedElsewhere) -> float:
         """As of ``Movable``: the network that was trained elsewhere is kept here."""
         if self.kept is not None:
             for name, content in answer.networks.items():
@@ -290,7 +290,7 @@ class FromScratch:
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedElsewhere:
     """What comes back from another machine.
 
     Attributes:
@@ -305,7 +305,7 @@ class Trained:
 
 
 @dataclass(frozen=True)
-class Moved:
+class MovedTraining:
     """What is sent to a machine that has none of this one's files.
 
     Attributes:
@@ -316,14 +316,14 @@ class Moved:
     evaluator: FromScratch
     images: Dataset
 
-    def __call__(self, arch: Architecture) -> Trained:
+    def __call__(self, arch: Architecture) -> TrainedElsewhere:
         """Train one, and answer with the network itself."""
         began = time.monotonic()
         with TemporaryDirectory(prefix="hwnas-") as folder:
             own = replace(self.evaluator, kept=Path(folder), images=self.images)
             score = own(arch)
             networks = {path.name: path.read_bytes() for path in Path(folder).iterdir()}
-        return Trained(score, networks, time.monotonic() - began)
+        return TrainedElsewhere(score, networks, time.monotonic() - began)
 
 
 def _pool_of(described: Mapping[str, Any]) -> PoolSpec:

@@ -20,6 +20,7 @@ from hwnas.measure.engine import Engine, Job, greet
 from hwnas.measure.models import Exporter
 from hwnas.measure.options import ProfileOptions
 from hwnas.measure.plan import ANCHOR
+from hwnas.pools import HERE
 from hwnas.tables import conditions
 from hwnas.tables.conditions import SessionQuality
 from hwnas.tables.measurement import Round
@@ -67,7 +68,7 @@ def examine(device: Device, target: Target, *, rounds: int = 40) -> Examination:
     with (
         tempfile.TemporaryDirectory(prefix="hwnas-") as name,
         connect(device) as transport,
-        Exporter(1) as exporter,
+        Exporter(HERE) as exporter,
     ):
         hello = greet(transport, target, options)
         path = transport.push(exporter.export_anchors(target, Path(name))[0].path)

@@ -20,6 +20,7 @@ from hwnas.measure.models import Exporter
 from hwnas.measure.options import OnProgress, ProfileOptions, Progress, silent
 from hwnas.measure.plan import network_items
 from hwnas.measure.session import environment, new_id
+from hwnas.pools import HERE
 from hwnas.space import Architecture
 from hwnas.tables import conditions, scales
 from hwnas.tables.table import LatencyTable, Note, Round
@@ -50,7 +51,7 @@ class Measurer:
         with ExitStack() as stack:
             self._folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hwnas-")))
             self._transport: Transport = stack.enter_context(connect(self.device))
-            self._exporter = stack.enter_context(Exporter(1))
+            self._exporter = stack.enter_context(Exporter(HERE))
             self._open = stack.pop_all()
         return self
 

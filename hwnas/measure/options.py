@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from hwnas.annotations import require_fields
 from hwnas.device import Target
 from hwnas.errors import DeviceError
+from hwnas.pools import PoolSpec
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,8 @@ class ProfileOptions:
         cpus: CPU numbers to run on; None leaves it to the system.
         max_minutes: No round of a target is begun after this; what is missing is measured by
             the next run.
-        workers: Processes that export models; 0 is one a CPU, at most four.
+        pool: Who exports models: "processes:N" of this machine, or "ray[://HOST:PORT]" of a Ray cluster;
+            empty is one process a CPU, at most four.
         silence_s: Longest time without an answer before the agent is taken to hang.
         retry_failed: Whether keys that failed before are tried again.
         energy: Whether energy is counted as well: samples then span as many steps of the counter as it takes,
@@ -52,7 +54,7 @@ class ProfileOptions:
     seed: int = 0
     cpus: tuple[int, ...] | None = None
     max_minutes: float | None = None
-    workers: int = 0
+    pool: str = ""
     silence_s: float = 60.0
     retry_failed: bool = False
     energy: bool = False
@@ -62,7 +64,7 @@ class ProfileOptions:
         for name in ("rounds", "max_rounds", "samples"):
             if getattr(self, name) < 1:
                 raise DeviceError(f"{name} must be at least 1, but got {getattr(self, name)}")
-        for name in ("calibration_networks", "heldout_networks", "seed", "workers", "min_round_s"):
+        for name in ("calibration_networks", "heldout_networks", "seed", "min_round_s"):
             if getattr(self, name) < 0:
                 raise DeviceError(f"{name} must not be negative, but got {getattr(self, name)}")
         for name in ("target_ci", "min_sample_ms", "warmup_min_ms", "silence_s"):
@@ -77,6 +79,8 @@ class ProfileOptions:
             raise DeviceError(
                 f"max_minutes must be positive, but got {self.max_minutes}: leave it out for all"
             )
+        if self.pool:
+            PoolSpec.read(self.pool)
         if self.cpus is not None and not self.cpus:
             raise DeviceError("cpus must name at least one CPU, but got none: leave it out for all")
 

@@ -15,6 +15,7 @@ from hwnas.measure.models import Exporter
 from hwnas.measure.options import OnProgress, ProfileOptions, silent
 from hwnas.measure.session import ProfilingSession
 from hwnas.measure.store import TableStore
+from hwnas.pools import PoolSpec
 from hwnas.runs import outputs
 from hwnas.shelf import Shelf
 from hwnas.space import Architecture, SearchSpace, Workload
@@ -73,7 +74,10 @@ def profile(
         outputs.require_file(path, "a latency table")
     for target in paths:
         _check(device, target)
-    with _session(device, shelf) as begun, Exporter(options.workers) as exporter:
+    with (
+        _session(device, shelf) as begun,
+        Exporter(PoolSpec.read(options.pool) if options.pool else None) as exporter,
+    ):
         for target, path in paths.items():
             with TableStore(path, target) as store:
                 begun(exporter, store, target, options, progress).run(items)

@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from hwnas.pools.base import Pool, ordered, unordered
+from hwnas.pools.base import WorkerPool, ordered, unordered
 from hwnas.pools.spec import HERE, PoolSpec
 
 
 @contextmanager
-def opened(spec: PoolSpec) -> Iterator[Pool]:
+def opened(spec: PoolSpec) -> Iterator[WorkerPool]:
     """Workers as asked for; they end with the context, and what they have in hand is given up.
 
     Raises:
         HwnasError: Ray is not installed, or its cluster cannot be used.
     """
     if spec.is_here:
-        from hwnas.pools.here import Here
+        from hwnas.pools.here import ThisProcess
 
-        yield Here()
+        yield ThisProcess()
     elif spec.kind == "ray":
         from hwnas.pools.ray import joined
 
@@ -35,4 +35,4 @@ def opened(spec: PoolSpec) -> Iterator[Pool]:
             processes.close()
 
 
-__all__ = ["HERE", "Pool", "PoolSpec", "opened", "ordered", "unordered"]
+__all__ = ["HERE", "PoolSpec", "WorkerPool", "opened", "ordered", "unordered"]

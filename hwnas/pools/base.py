@@ -15,7 +15,7 @@ ATTEMPTS = 3
 """How often a task is begun whose worker is lost, before it is taken to be what ends its workers."""
 
 
-class Pool(Protocol):
+class WorkerPool(Protocol):
     """Workers. Tasks are numbered by who gives them; each is answered once."""
 
     @property
@@ -45,7 +45,9 @@ class Pool(Protocol):
         """Give up whatever was given and is not answered; the pool can be used again."""
 
 
-def ordered(pool: Pool, function: Callable[[Asked], Answer], items: Iterable[Asked]) -> Iterator[Answer]:
+def ordered(
+    pool: WorkerPool, function: Callable[[Asked], Answer], items: Iterable[Asked]
+) -> Iterator[Answer]:
     """Like ``map``: the answers in the order of the items, each as soon as those before it are there."""
     found: dict[int, Answer] = {}
     following = 0
@@ -56,14 +58,16 @@ def ordered(pool: Pool, function: Callable[[Asked], Answer], items: Iterable[Ask
             following += 1
 
 
-def unordered(pool: Pool, function: Callable[[Asked], Answer], items: Iterable[Asked]) -> Iterator[Answer]:
+def unordered(
+    pool: WorkerPool, function: Callable[[Asked], Answer], items: Iterable[Asked]
+) -> Iterator[Answer]:
     """The answers, each as soon as it is there."""
     for _, answer in _each(pool, function, items):
         yield answer
 
 
 def _each(
-    pool: Pool, function: Callable[[Asked], Answer], items: Iterable[Asked]
+    pool: WorkerPool, function: Callable[[Asked], Answer], items: Iterable[Asked]
 ) -> Iterator[tuple[int, Answer]]:
     count = 0
     for count, item in enumerate(items, start=1):
@@ -94,11 +98,12 @@ def answered(reply: tuple[bool, Any]) -> Any:
     return value
 
 
-def lost(item: object, how: str, remedy: str) -> TaskLost:
+def lost(number: int, item: object, how: str, remedy: str) -> TaskLost:
     """The error of a task whose worker was lost as often as it was begun."""
     return TaskLost(
         f"a task must run to its end, but the process that had {named(item)} {how}, {ATTEMPTS} times in a "
-        f"row: {remedy}; what was finished before is kept, and the same command goes on from there"
+        f"row: {remedy}; what was finished before is kept, and the same command goes on from there",
+        number=number,
     )
 
 

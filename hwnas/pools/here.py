@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 
-class Here:
-    """One worker, this process: ``base.Pool``."""
+class ThisProcess:
+    """One worker, this process: ``base.WorkerPool``."""
 
     size = 1
     is_elsewhere = False
@@ -18,7 +18,7 @@ class Here:
         self._waiting: deque[tuple[int, Callable[[Any], Any], Any]] = deque()
 
     def submit(self, number: int, function: Callable[[Any], Any], item: Any) -> None:
-        """As of ``Pool``."""
+        """As of ``WorkerPool``."""
         self._waiting.append((number, function, item))
 
     def next(self) -> tuple[int, Any]:

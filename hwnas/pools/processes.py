@@ -28,7 +28,7 @@ class _Task:
 
 
 class Processes:
-    """So many processes, each started when it is first needed: ``base.Pool``."""
+    """So many processes, each started when it is first needed: ``base.WorkerPool``."""
 
     is_elsewhere = True
     has_files = True
@@ -41,12 +41,12 @@ class Processes:
         self._deaths: Counter[int] = Counter()
 
     def submit(self, number: int, function: Callable[[Any], Any], item: Any) -> None:
-        """As of ``Pool``; begun at once where a process is free."""
+        """As of ``WorkerPool``; begun at once where a process is free."""
         self._waiting.append(_Task(number, function, item))
         self._begin()
 
     def next(self) -> tuple[int, Any]:
-        """As of ``Pool``."""
+        """As of ``WorkerPool``."""
         while True:
             self._begin()
             ready = connection.wait(list(self._busy))[0]
@@ -102,7 +102,7 @@ class Processes:
         worker.close()
         self._deaths[task.number] += 1
         if self._deaths[task.number] >= ATTEMPTS:
-            raise lost(task.item, ended(status), remedy(status))
+            raise lost(task.number, task.item, ended(status), remedy(status))
         self._waiting.appendleft(task)
 
 

@@ -40,7 +40,7 @@ class _Task:
 
 
 class RayCluster:
-    """The workers of a cluster that this process has joined: ``base.Pool``.
+    """The workers of a cluster that this process has joined: ``base.WorkerPool``.
 
     Args:
         ray: The module.
@@ -70,12 +70,12 @@ class RayCluster:
         return self._fits
 
     def submit(self, number: int, function: Callable[[Any], Any], item: Any) -> None:
-        """As of ``Pool``."""
+        """As of ``WorkerPool``."""
         self._waiting.append(_Task(number, function, item))
         self._begin()
 
     def next(self) -> tuple[int, Any]:
-        """As of ``Pool``."""
+        """As of ``WorkerPool``."""
         self._begin()
         done, _ = self._ray.wait(list(self._busy), num_returns=1)
         task = self._busy.pop(done[0])
@@ -105,9 +105,11 @@ class RayCluster:
         try:
             reply: tuple[bool, Any] = self._ray.get(found)
         except errors.OutOfMemoryError as error:
-            raise lost(task.item, "was ended for want of memory", _more_memory(self._spec)) from error
+            raise lost(
+                task.number, task.item, "was ended for want of memory", _more_memory(self._spec)
+            ) from error
         except (errors.WorkerCrashedError, errors.NodeDiedError, errors.ObjectLostError) as error:
-            raise lost(task.item, "was lost", "see Ray's own logs for what ended it") from error
+            raise lost(task.number, task.item, "was lost", "see Ray's own logs for what ended it") from error
         except errors.RayError as error:
             raise HwnasError(
                 f"Ray must run a task to its end, but did not: {_line(error)}: see Ray's own logs"

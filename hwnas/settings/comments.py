@@ -24,7 +24,8 @@ COMMENTS: Mapping[str, Mapping[str, str]] = {
         "cpus": "Numbers of the CPUs to run on, as [4, 5]; the system chooses where this is not set.",
         "max_minutes": "Stop beginning rounds after so many minutes a runtime and precision; started again, "
         "the run goes on.",
-        "workers": "Processes that make the models to be measured; 0 is one a CPU, at most four.",
+        "pool": "Who makes the models to be measured: processes:N of this machine, or ray[://HOST:PORT] of a "
+        "Ray cluster; empty is one process a CPU, at most four.",
         "silence_s": "A device that says nothing for so long is taken to hang.",
         "retry_failed": "Whether what could not be measured before is tried again.",
     },

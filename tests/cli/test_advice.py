@@ -61,7 +61,9 @@ def follow(*words: object, most: int = 8) -> list[str]:
     return [*done, *follow(*words, most=most - len(done))]
 
 
-def made_up(device_: Any, loaded: Any, targets: Any, folder: Path | None, *_: object) -> dict[Any, Path]:
+def made_up(
+    device_: Any, loaded: Any, targets: Any, folder: Path | None, *_: object, shelf: Any = None
+) -> dict[Any, Path]:
     """In the place of ``measure.profile``: tables that are made up, where they were asked for."""
     folder = folder or places.of_device(device_.name)
     found = {target: places.table(folder, target) for target in targets}

@@ -170,6 +170,7 @@ WRONG_VALUES = {
     "profile --agent": [*BENCHMARK, "nope", "--agent-path", "p"],
     "profile --few": ["profile", "--few", "1"],
     "profile --op-profile": ["profile", "--device", "android", "--op-profile", "0"],
+    "profile --pool": ["profile", "--pool", "threads:2"],
     "profile --max-minutes": ["profile", "--max-minutes", "nan"],
     "measure --device": [*MEASURE, "--device", "nope"],
     "measure --runtime": [*MEASURE, "--runtime", "nope"],
@@ -194,6 +195,10 @@ WRONG_VALUES = {
     "spaces show --classes": ["spaces", "show", "macro", "--classes", "0"],
     "spaces show --strides": ["spaces", "show", "macro", "--strides", "nope"],
     "devices doctor NAME": ["devices", "doctor", "nope"],
+    "devices shelf PATH": ["devices", "shelf"],
+    "devices serve PATH": ["devices", "serve"],
+    "devices serve --host": ["devices", "serve", "s.toml", "--token-file", "t", "--host", "a b"],
+    "devices serve --port": ["devices", "serve", "s.toml", "--token-file", "t", "--port", "0"],
     "devices clean NAME": ["devices", "clean", "nope"],
     "table diff --least": ["table", "diff", "a", "b", "--least", "-1"],
     "import networks --device": [*ARCHS, "--device", "Not A Name", *INT8],
@@ -216,9 +221,22 @@ ANY_TEXT = {
 """Options of which every text may be right: names in the user's own files, addresses, prose."""
 
 PATHS = {"agent_path", "baseline", "csv", "folder", "latency", "path", "supernet", "table", "tables"}
-PATHS |= {"alike", "costs", "html", "inputs", "layers_of", "plugin", "teacher", "to", "weights"}
+PATHS |= {
+    "alike",
+    "costs",
+    "html",
+    "inputs",
+    "layers_of",
+    "plugin",
+    "shelf",
+    "teacher",
+    "to",
+    "token_file",
+    "weights",
+}
 
 COMBINATIONS = [
+    (["profile", "--shelf", "s.toml", "--serial", "x"], "--serial must only be given without --shelf"),
     ([*BENCH, "--strategies", "fbnet"], "fbnet trains a supernet, and a table has none"),
     ([*BENCH, "--strategies", "exact"], "exact needs errors of blocks, and a table has none"),
     ([*BENCH, "--queries", "many"], "queries must be whole numbers"),

@@ -15,6 +15,7 @@ from hwnas.errors import ExportError
 from hwnas.measure import models
 from hwnas.measure.models import Exporter
 from hwnas.measure.plan import ANCHOR, ANCHORS, Item
+from hwnas.pools import HERE, PoolSpec
 
 TARGET = device.load("host").target("onnxruntime", "fp32")
 
@@ -36,7 +37,7 @@ def test_models_are_exported_and_what_is_unknown_is_a_failure(tmp_path: Path) ->
     twin = replace(good, key="twin")
     bad = Item("bad", "block", (Unknown(),), (3, 8, 8))
     seen: list[int] = []
-    with Exporter(2) as exporter:
+    with Exporter(PoolSpec(count=2)) as exporter:
         found = exporter.export([good, bad, twin], TARGET, tmp_path, seen.append)
     assert seen == [1, 2, 3]
     assert files.sha256(found["good"].path) == found["good"].sha256 == found["twin"].sha256
@@ -46,7 +47,7 @@ def test_models_are_exported_and_what_is_unknown_is_a_failure(tmp_path: Path) ->
 
 def test_a_worker_that_dies_fails_one_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     items = [Item(f"i{n}", "block", (Skip(8, 16 + n),), (8, 8, 8)) for n in range(3)]
-    with Exporter(1) as exporter:
+    with Exporter(HERE) as exporter:
         assert not exporter.export(items[:1], TARGET, tmp_path, ignore)["i0"].failed
         os.kill(exporter._workers[0]._process.pid, signal.SIGKILL)
         found = exporter.export(items[1:], TARGET, tmp_path, ignore)
@@ -62,7 +63,7 @@ def test_a_worker_that_dies_fails_one_model(tmp_path: Path, monkeypatch: pytest.
 
 def test_without_the_anchor_nothing_can_be_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     broken = replace(ANCHOR, blocks=(Unknown(),))  # type: ignore[arg-type]
-    with Exporter(1) as exporter, pytest.raises(ExportError, match="an anchor must be exported"):
+    with Exporter(HERE) as exporter, pytest.raises(ExportError, match="an anchor must be exported"):
         exporter.export([broken], TARGET, tmp_path, ignore)
 
 
@@ -70,7 +71,7 @@ def test_a_folder_that_takes_no_files_is_no_failure_of_the_models(tmp_path: Path
     taken = tmp_path / "file"
     taken.write_text("")
     item = Item("good", "block", (Conv(3, 8, kernel_size=3),), (3, 8, 8))
-    with Exporter(1) as exporter, pytest.raises(ExportError, match="models must be written"):
+    with Exporter(HERE) as exporter, pytest.raises(ExportError, match="models must be written"):
         exporter.export([item], TARGET, taken, ignore)
 
 

@@ -28,7 +28,9 @@ WIDE = {**os.environ, "COLUMNS": "500"}
 
 @pytest.fixture
 def quick():
-    return ProfileOptions(rounds=2, max_rounds=2, calibration_networks=1, heldout_networks=1, workers=2)
+    return ProfileOptions(
+        rounds=2, max_rounds=2, calibration_networks=1, heldout_networks=1, pool="processes:2"
+    )
 
 
 def test_a_small_space_is_profiled_on_a_phone(new_phone, tcp, bundle, tmp_path, quick):

@@ -35,7 +35,7 @@ patience_s = 2
 launcher = {launcher}
 """
 OPTIONS = ProfileOptions(
-    rounds=3, max_rounds=3, calibration_networks=1, heldout_networks=1, workers=1, min_round_s=0
+    rounds=3, max_rounds=3, calibration_networks=1, heldout_networks=1, pool="processes:1", min_round_s=0
 )
 
 

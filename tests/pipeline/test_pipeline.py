@@ -48,7 +48,7 @@ warmup_min_ms = 0.5
 warmup_max_ms = 1.0
 calibration_networks = 4
 heldout_networks = 2
-workers = 1
+pool = "processes:1"
 min_round_s = 0.0
 [promise]
 finalists = 1

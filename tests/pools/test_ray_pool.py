@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,11 +17,14 @@ import pytest
 from pool_helpers import Heavy, briefly, broken, dies_twice, ends, process_of, refused, slept, squared
 from ports import free_port
 
-from hwnas import data, spaces
+from hwnas import data, device, spaces
+from hwnas.blocks import Conv, Skip
 from hwnas.errors import HwnasError, InfeasibleBudget, TaskLost
 from hwnas.evaluators.scoring import Scoring
 from hwnas.evaluators.standalone import FromScratch
-from hwnas.pools import PoolSpec, opened, ordered, unordered
+from hwnas.measure import models
+from hwnas.measure.plan import Item
+from hwnas.pools import HERE, PoolSpec, opened, ordered, unordered
 from hwnas.train import TrainConfig
 
 if find_spec("ray") is None:  # to import it here would settle how it is
@@ -112,6 +116,24 @@ def test_networks_trained_elsewhere_are_kept_here(cluster, tmp_path):
     assert there.traits.seconds > 0
 
 
+def test_models_are_exported_elsewhere_as_they_are_here(cluster, tmp_path, monkeypatch):
+    target = device.load("host").target("litert", "int8")
+    items = [Item(f"i{n}", "block", (Conv(3, 8 + n, kernel_size=3),), (3, 8, 8)) for n in range(2)]
+    bad = replace(items[0], key="bad", blocks=(Skip(5, 8),))
+    monkeypatch.setattr(models, "opened", lambda _: nullcontext(cluster))
+    found = {}
+    for name, spec in (("here", HERE), ("there", PoolSpec("ray"))):
+        (tmp_path / name).mkdir()
+        with models.Exporter(spec) as exporter:
+            asked = [*items, *([bad] if name == "there" else [])]
+            found[name] = exporter.export(asked, target, tmp_path / name, lambda _: None)
+    for item in items:
+        assert found["here"][item.key].sha256 == found["there"][item.key].sha256
+        assert found["here"][item.key].path.read_bytes() == found["there"][item.key].path.read_bytes()
+    assert "Error" in found["there"]["bad"].failed
+    assert not found["there"]["bad"].path.exists()
+
+
 def test_a_second_cluster_in_one_process_is_refused(cluster):
     with pytest.raises(HwnasError, match="in one Ray cluster at a time"), opened(PoolSpec.read("ray")):
         pass
@@ -148,7 +170,9 @@ def test_where_nobody_listens_it_is_said_at_once(monkeypatch):
 
 PROGRAM = """
 import os, sys
-from hwnas.pools import PoolSpec, opened, ordered
+from hwnas.measure import models
+from hwnas.measure.plan import Item
+from hwnas.pools import HERE, PoolSpec, opened, ordered
 from pool_helpers import process_of, slept
 if __name__ == "__main__":
     with opened(PoolSpec.read(sys.argv[1])) as pool:
