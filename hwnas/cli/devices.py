@@ -130,6 +130,10 @@ def serve(
         ),
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535)] = 8750,
+    lease_s: Annotated[
+        float,
+        typer.Option(min=1, max=86400, help="Seconds that a lease lasts which its holder does not renew."),
+    ] = 60.0,
 ) -> None:
     """Give the units of a shelf out to others, over HTTP, until Ctrl-C."""
     from hwnas.shelf.desk import Desk
@@ -149,7 +153,7 @@ def serve(
         f"{len(stand.units)} units are given out at http://{host}:{port}; token in {token_file}",
         soft_wrap=True,
     )
-    service.serve(Desk(stand), token, host, port)
+    service.serve(Desk(stand, lease_s), token, host, port)
 
 
 @devices.command()

@@ -82,7 +82,7 @@ class Service:
         except (URLError, HTTPException, OSError, ValueError) as error:
             raise TransportError(
                 f"the service of a shelf must answer, but {self._address} does not: {error}: see whether "
-                "`hwnas devices serve` runs there"
+                "the command devices serve runs there"
             ) from error
 
     def _odd(self, status: int) -> TransportError:

@@ -62,7 +62,7 @@ def follow(*words: object, most: int = 8) -> list[str]:
 
 
 def made_up(
-    device_: Any, loaded: Any, targets: Any, folder: Path | None, *_: object, shelf: Any = None
+    device_: Any, loaded: Any, targets: Any, folder: Path | None, *_: object, **__: object
 ) -> dict[Any, Path]:
     """In the place of ``measure.profile``: tables that are made up, where they were asked for."""
     folder = folder or places.of_device(device_.name)

@@ -198,6 +198,7 @@ WRONG_VALUES = {
     "devices shelf PATH": ["devices", "shelf"],
     "devices serve PATH": ["devices", "serve"],
     "devices serve --host": ["devices", "serve", "s.toml", "--token-file", "t", "--host", "a b"],
+    "devices serve --lease-s": ["devices", "serve", "s.toml", "--token-file", "t", "--lease-s", "0"],
     "devices serve --port": ["devices", "serve", "s.toml", "--token-file", "t", "--port", "0"],
     "devices clean NAME": ["devices", "clean", "nope"],
     "table diff --least": ["table", "diff", "a", "b", "--least", "-1"],
