@@ -105,15 +105,36 @@ ShelfFile = Annotated[
 
 @devices.command("shelf")
 def shelf_(path: ShelfFile, as_json: Json = False) -> None:
-    """List the units of a shelf, and who has them."""
+    """List the units of a shelf, what adb says of phones, and who has them."""
+    from hwnas.transport import adb
+
     holdings = shelf.opened(shelf.read(path)).holdings()
+    states = {phone.serial: phone.state for phone in adb.attached()}
     if as_json:
-        emit_json([{**asdict(each.unit), "holder": each.holder} for each in holdings])
+        found = [(each, states.get(each.unit.serial)) for each in holdings]
+        emit_json([{**asdict(each.unit), "adb": state, "holder": each.holder} for each, state in found])
         return
-    table = Table("device", "which", "in use by")
+    table = Table("device", "which", "adb says", "in use by")
     for each in holdings:
-        table.add_row(each.unit.device, each.unit.serial, each.holder)
+        table.add_row(each.unit.device, each.unit.serial, states.get(each.unit.serial, ""), each.holder)
     print_table(table)
+
+
+@devices.command()
+def borrow(
+    path: ShelfFile,
+    name: Annotated[
+        str, typer.Option("--device", help="Device of which one is taken.", callback=_usage.device)
+    ],
+    command: Annotated[list[str], typer.Argument(help="After --: the command, and what it is given.")],
+) -> None:
+    """Run a command with one unit of a shelf, which nobody else gets meanwhile; exits as the command does.
+
+    Its environment says which: hwnas and adb find it there.
+    """
+    from hwnas.shelf.borrowing import run
+
+    raise typer.Exit(run(shelf.read(path), name, command))
 
 
 @devices.command()

@@ -68,8 +68,13 @@ def opened(shelf: Shelf) -> Leases:
 
 
 @contextmanager
-def leased(shelf: Shelf, device: str) -> Iterator[list[Lease]]:
+def leased(shelf: Shelf, device: str, most: int | None = None) -> Iterator[list[Lease]]:
     """All units of a device that are free now; they are given back at the end.
+
+    Args:
+        shelf: Where they stand.
+        device: Name of the descriptor.
+        most: Not more than so many.
 
     Raises:
         DeviceError: There are none on the shelf.
@@ -78,7 +83,7 @@ def leased(shelf: Shelf, device: str) -> Iterator[list[Lease]]:
     leases = opened(shelf)
     with ExitStack() as stack:
         found: list[Lease] = []
-        while (lease := leases.take(device)) is not None:
+        while len(found) != most and (lease := leases.take(device)) is not None:
             stack.callback(lease.give_back)
             found.append(lease)
         if not found:

@@ -2,9 +2,31 @@
 
 from __future__ import annotations
 
+import json
+import os
+
 from hwnas.device import TRANSPORTS, Device
 from hwnas.errors import DeviceError
 from hwnas.transport.base import Transport
+
+SERIALS = "HWNAS_SERIALS"
+"""Environment variable: a JSON object that says which unit of a device is meant, where nothing else does."""
+
+
+def serials() -> dict[str, str]:
+    """What the environment says, by the name of a device.
+
+    Raises:
+        DeviceError: It is no such object.
+    """
+    text = os.environ.get(SERIALS, "{}")
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict) or not all(isinstance(serial, str) for serial in found.values()):
+        raise DeviceError(f"{SERIALS} must be a JSON object of serial numbers, but is {text!r}: unset it")
+    return found
 
 
 def connect(device: Device, serial: str | None = None) -> Transport:
@@ -13,7 +35,7 @@ def connect(device: Device, serial: str | None = None) -> Transport:
     Args:
         device: Its descriptor.
         serial: Which one, where several devices of this kind are attached; the option ``serial`` of
-            the descriptor where it is not given.
+            the descriptor where it is not given, else what the environment says (``serials``).
 
     Raises:
         TransportError: The device is not there, or not ready.
@@ -24,7 +46,7 @@ def connect(device: Device, serial: str | None = None) -> Transport:
 
         _require_plain(device, serial)
         return LocalTransport(device=device)
-    serial = serial or device.options.get("serial")
+    serial = serial or device.options.get("serial") or serials().get(device.name)
     if device.transport == "adb":
         from hwnas.transport.adb import open_phone
 

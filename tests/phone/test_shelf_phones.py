@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 import threading
 from collections import Counter
@@ -271,3 +272,36 @@ def test_by_the_command_line(stand, tmp_path):
     other = r"must stand on the shelf .*, but it has .'played'. and no 'pixel'"
     with pytest.raises(DeviceError, match=other), shelf.leased(shelf.read(file), "pixel"):
         pass
+
+
+def test_any_command_has_a_unit_while_it_runs(stand, home, tmp_path):
+    """The descriptor alone reaches none: hwnas finds the borrowed one in its environment."""
+    phones, file = stand({}, {})
+    program = "from hwnas import files; from pathlib import Path; import sys\n"
+    program += f"files.user_config = lambda: Path({str(home / 'config')!r})\n"
+    program += "from hwnas.cli import main; sys.argv[0] = 'hwnas'; main()"
+    hwnas = [sys.executable, "-c", program]
+    borrow = [*hwnas, "devices", "borrow", str(file), "--device", "played", "--"]
+
+    def ran(*words):
+        return subprocess.run([*borrow, *words], capture_output=True, text=True, timeout=60, check=False)
+
+    locks_of = locks.Locks(shelf.read(file))
+    first = locks_of.take("played")
+    script = "import os, sys; print(os.environ['HWNAS_SERIALS'], os.environ['ANDROID_SERIAL']); sys.exit(7)"
+    done = ran(sys.executable, "-c", script)
+    assert (done.returncode, done.stdout) == (
+        7,
+        json.dumps({"played": phones[1].serial}) + f" {phones[1].serial}\n",
+    )
+    doctor = ran(*hwnas, "devices", "doctor", "played")
+    assert "Test Phone" in doctor.stdout, doctor.stderr
+    second = locks_of.take("played")
+    busy = ran(sys.executable, "-c", "print('it ran')")
+    assert (busy.returncode, busy.stdout) == (1, "")
+    assert "all are in use" in busy.stderr
+    for lease in (first, second):
+        lease.give_back()
+    nothing = ran("no-such-program")
+    assert nothing.returncode == 1
+    assert "a command must be a program, but no-such-program is none" in " ".join(nothing.stderr.split())

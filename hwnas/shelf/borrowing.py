@@ -1,0 +1,68 @@
+"""Running any command with a unit of a shelf, which is ours until it ends.
+
+The command finds the unit in its environment: hwnas by ``hwnas.transport``, adb itself by its own variable.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Sequence
+
+from hwnas import device
+from hwnas.errors import DeviceError, TransportError
+from hwnas.shelf.file import Shelf, Unit
+from hwnas.shelf.leasing import Lease, leased
+from hwnas.transport import SERIALS, serials
+
+_LOOK_S = 0.2
+_END_S = 30.0  # for a command to end once its lease is lost
+
+
+def run(shelf: Shelf, name: str, command: Sequence[str]) -> int:
+    """Run a command while one unit of a device is leased; returns its exit status.
+
+    Raises:
+        DeviceError: There is no such unit on the shelf, or no such program.
+        TransportError: Others have all of them, or the lease was lost: then the command was interrupted.
+    """
+    with leased(shelf, name, most=1) as (lease,):
+        try:
+            process = subprocess.Popen(list(command), env=_environment(lease.unit))
+        except OSError as error:
+            raise DeviceError(f"a command must be a program, but {command[0]} is none: {error}") from error
+        try:
+            return _ended(process, lease)
+        finally:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+
+
+def _environment(unit: Unit) -> dict[str, str]:
+    found = {**os.environ, SERIALS: json.dumps({**serials(), unit.device: unit.serial})}
+    return found | ({"ANDROID_SERIAL": unit.serial} if device.load(unit.device).transport == "adb" else {})
+
+
+def _ended(process: subprocess.Popen[bytes], lease: Lease) -> int:
+    """The exit status; the command is interrupted where the lease is lost."""
+    while True:
+        try:
+            return process.wait(_LOOK_S)
+        except subprocess.TimeoutExpired:
+            if lease.is_held:
+                continue
+        except KeyboardInterrupt:  # which the command was told as well
+            process.wait(_END_S)
+            raise
+        process.send_signal(signal.SIGINT)
+        deadline = time.monotonic() + _END_S
+        while process.poll() is None and time.monotonic() < deadline:
+            time.sleep(_LOOK_S)
+        raise TransportError(
+            f"a unit must be leased while it is used, but the lease of {lease.unit} was lost, so the command "
+            "was interrupted: start again"
+        )
