@@ -21,7 +21,7 @@ TYPED = re.compile(r"^(?: {4}|)(?:\$ )?(?:make \w+ && )?(hwnas [a-z].*)$|`(hwnas
 def typed(text):
     """Every command of hwnas that a page names, in a block or in a line."""
     for block, inline in TYPED.findall(text.replace("\\\n", " ")):
-        words = re.split(r"\s#|\s&&\s|;|`", " ".join((block or inline).split()))[0]
+        words = re.split(r"\s#|\s&&\s|\s--\s|;|`", " ".join((block or inline).split()))[0]
         yield shlex.split(words.replace("…", "").replace("'", "").replace("[", "").replace("]", ""))[1:]
 
 
