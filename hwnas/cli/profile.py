@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from statistics import median
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -28,6 +28,9 @@ from hwnas.measure.store import missing_rounds, to_go_on
 from hwnas.space import SearchSpace
 from hwnas.tables import conditions
 from hwnas.tables.table import LatencyTable
+
+if TYPE_CHECKING:
+    from hwnas.measure.foresight import Foreseen
 
 _DEFAULT = ProfileOptions()
 
@@ -109,6 +112,9 @@ def profile(
     ] = "",
     max_minutes: Annotated[float | None, typer.Option(help="Begin no round of a target later.")] = None,
     retry_failed: Annotated[bool, typer.Option(help="Try again what failed before.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be measured, and about how long it takes.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Measure all blocks of a space, and whole networks, on a device.
@@ -116,6 +122,7 @@ def profile(
     Goes on where it stopped when it is started again.
     """
     from hwnas.measure import profile as measure_space
+    from hwnas.measure.foresight import foreseen
 
     _refuse_idle(context, few, layers_of)
     if shelf is not None:
@@ -146,6 +153,10 @@ def profile(
             library.load(name, resolution=resolution, num_classes=classes, strides=strides)
             for name in space.split(",")
         ]
+    if dry_run:
+        _usage.no_effect(context, "few", "layers_of", needs="without --dry-run")
+        _foresee(foreseen(described, loaded, targets, folder, options), as_json=as_json)
+        return
     described = described.with_options(
         serial=serial, agent_path=_agent_path(agent_path), op_profile=op_profile
     )
@@ -164,6 +175,38 @@ def profile(
         emit_json({"options": asdict(options), "tables": summaries})
         return
     _print(summaries)
+
+
+def _foresee(found: list[Foreseen], *, as_json: bool) -> None:
+    """What would be measured."""
+    if as_json:
+        emit_json([item.to_json() for item in found])
+        return
+    table = Table("target", "blocks", "networks", "rounds", "measuring takes")
+    for item in found:
+        blocks = item.rows.get("block", 0)
+        least, most = (_duration(seconds) for seconds in item.seconds)
+        takes = f"{least} to {most}" if item.is_known else f"at least {least}"
+        rounds = f"{item.fewest} to {item.most}"
+        table.add_row(str(item.target), str(blocks), str(sum(item.rows.values()) - blocks), rounds, takes)
+    print_table(table)
+    if any(item.is_known for item in found):
+        out.print("by the last session of each table; models are exported before", highlight=False)
+    if not all(item.is_known for item in found):
+        out.print(
+            "at least: as the settings have it, without the way to the device and the models' own time; a "
+            "table that is begun knows better",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
+def _duration(seconds: float) -> str:
+    """About how long, in the unit that fits."""
+    for unit, size in (("h", 3600.0), ("min", 60.0)):
+        if seconds >= size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} s"
 
 
 def _profile_few(
