@@ -100,7 +100,6 @@ def _with_plugins(verb: Callable[..., Any]) -> Callable[..., Any]:
 app = App(
     name="hwnas",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Finds the best neural network for your own phone, board, CPU or GPU, "

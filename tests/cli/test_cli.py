@@ -91,3 +91,17 @@ def test_what_is_missing_is_said_in_the_order_in_which_it_is_made(tmp_path, verb
     if verb == "verify":
         done = CliRunner().invoke(app, [verb, str(tmp_path / "arch.json")])
         assert "is a file: give" in str(done.exception)
+
+
+def test_a_shell_completes_verbs_and_options():
+    def completed(*words):
+        asked = {"_HWNAS_COMPLETE": "complete_bash", "COMP_WORDS": " ".join(words)}
+        asked |= {"COMP_CWORD": str(len(words) - 1)}
+        environment = {**os.environ, **asked}
+        done = subprocess.run([HWNAS], env=environment, capture_output=True, text=True, check=False)
+        assert done.stderr == ""
+        return set(done.stdout.split())
+
+    assert completed("hwnas", "pro") == {"profile"}
+    assert {"--dry-run", "--device"} <= completed("hwnas", "profile", "--d")
+    assert completed("hwnas", "devices", "bor") == {"borrow"}
