@@ -50,6 +50,9 @@ class OneShotConfig:
             are from the teacher's, or by how much it makes the "loss" of the teacher's network rise where it
             replaces a block (``replacing.py``). None: features, and the loss where there is a decoder, whose
             errors are of answers and could not be added to those of features.
+        layerwise: Where they learn block by block: whether those of every choice learn by themselves, from
+            the teacher's features alone, so that each choice may be taught by another worker of a pool. Else
+            a choice is fed, with even chance, what candidates before it make.
         seed: Of initial weights, paths, order and augmentation.
         device: "cpu" or "cuda" (there with bfloat16 autocast).
     """
@@ -69,6 +72,7 @@ class OneShotConfig:
     training: str = "paths"
     teacher_share: float = 0.7
     block_score: str | None = None
+    layerwise: bool = False
     seed: int = 0
     device: str = "cpu"
 
@@ -101,6 +105,8 @@ class OneShotConfig:
             del found["training"], found["teacher_share"]
         if self.training == "paths" or self.block_score is None:
             del found["block_score"]
+        if self.training == "paths" or not self.layerwise:
+            del found["layerwise"]
         return found
 
     def resolved(self, images: int, usual: int = DISTILLATION_BATCH) -> OneShotConfig:
