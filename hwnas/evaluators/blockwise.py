@@ -8,7 +8,6 @@ proposes networks before one is scored.
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -89,11 +88,7 @@ class Blockwise(OneShot):
         Raises:
             SpaceError: Candidates are fed what others make, so that none can be taught elsewhere.
         """
-        if not self.config.layerwise:
-            raise SpaceError(
-                f"candidates must learn layer by layer to be taught by a pool, but got {teaching.pool} and "
-                "layerwise = false: set layerwise = true, or give processes:1"
-            )
+        self.config.require_tasks(teaching.pool)
         self._teaching = teaching
 
     def describe(self) -> dict[str, Any]:
@@ -124,15 +119,12 @@ class Blockwise(OneShot):
 
         here = steps if self._teaching is None else first
         train_until(self, here, one, on_step=on_step, checkpoint=checkpoint)
-        if self._teaching is None:
-            return
-        if self.steps < steps:
+        if self._teaching is not None and self.steps < steps:
             from hwnas.evaluators import layerwise
 
             layerwise.teach(self, steps, self._teaching, on_step)
             self._errors = None
             self.save(checkpoint)
-        shutil.rmtree(self._teaching.kept, ignore_errors=True)
 
     def begin(self, steps: int) -> None:
         """Let candidates inherit where the distillation, until so many steps in all, has not begun."""

@@ -1,9 +1,9 @@
 """Candidates that learn layer by layer are taught by the workers of a pool: those of one choice a task.
 
-No choice depends on another one (``supernet.distillation``), and batches follow from the number of a step: so
-the weights are, to the bit, those of one process with as many threads, whoever taught which choice. A worker
-makes the same supernet, takes the weights that all begin with, and runs the teacher as far as its choice. What
-it sends back is kept as it comes, so that a search that is killed teaches only what is missing.
+No choice depends on another one (``supernet.distillation``), and batches follow from the number of a step:
+so the weights are, to the bit, those of one process with as many threads, whoever taught which choice. A
+worker makes the same supernet, takes the weights that all begin with, and runs the teacher as far as its
+choice. What it sends back is kept as it comes, so that a search that is killed teaches only what is missing.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Teaching:
     Attributes:
         pool: The workers.
         threads: Of PyTorch in each task.
-        kept: Folder with the weights that all begin with and a file a choice; gone when all are there.
+        kept: Folder with the weights that all begin with and a file a choice.
     """
 
     pool: PoolSpec
@@ -166,9 +166,7 @@ def teach(evaluator: Blockwise, steps: int, teaching: Teaching, on_step: Live) -
     _begin(evaluator, steps, teaching)
     data = json.dumps(evaluator.batches.data.describe())
     digest = files.sha256(teaching.start)
-    lesson = Lesson(
-        evaluator.space, evaluator.config, data, teaching.start, digest, steps, teaching.threads
-    )
+    lesson = Lesson(evaluator.space, evaluator.config, data, teaching.start, digest, steps, teaching.threads)
     numbers = _costliest_first(evaluator)
     done = {n: _layer(teaching, lesson, n) for n in numbers if teaching.layer(n).exists()}
     began, missing = time.monotonic(), [n for n in numbers if n not in done]

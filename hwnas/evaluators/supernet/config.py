@@ -6,7 +6,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from hwnas.annotations import require_fields
-from hwnas.errors import TrainingError
+from hwnas.errors import SpaceError, TrainingError
+from hwnas.pools import PoolSpec
 from hwnas.train.config import require_all, sgd_checks
 
 TRAININGS = ("paths", "blockwise")
@@ -95,6 +96,18 @@ class OneShotConfig:
     def is_taught(self) -> bool:
         """Whether candidates learn from a network that comes trained."""
         return self.training == "blockwise" and self.teacher_share == 0
+
+    def require_tasks(self, pool: PoolSpec) -> None:
+        """Refuse a pool where candidates are fed what others make: none of them can be taught elsewhere.
+
+        Raises:
+            SpaceError: They are.
+        """
+        if not self.layerwise:
+            raise SpaceError(
+                f"candidates must learn layer by layer to be taught by a pool, but got {pool} and layerwise "
+                "= false: set layerwise = true, or give processes:1"
+            )
 
     def recorded(self) -> dict[str, Any]:
         """The settings as JSON, without those that earlier versions had not, where they are as there."""

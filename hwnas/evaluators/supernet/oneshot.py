@@ -300,7 +300,7 @@ class OneShot:
         self.write(path, self.tensors())
 
     def write(self, path: Path, tensors: Mapping[str, torch.Tensor], **more: Any) -> None:
-        """Write tensors of it with what they are of, and more; of the processes of torchrun, the first does."""
+        """Write tensors with what they are of, and more; of the processes of torchrun, the first one does."""
         if ranks.rank() == 0:
             metadata = {"schema": SCHEMA, "steps": self.steps, **self.origin(), **more}
             files.save_tensors(path, tensors, metadata)
