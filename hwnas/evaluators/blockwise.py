@@ -106,7 +106,10 @@ class Blockwise(OneShot):
         return round(self.config.teacher_share * steps)
 
     def prepare(self, steps: int, *, on_step: Live, checkpoint: Path) -> None:
-        """Train the teacher, then let all candidates learn from it, until there were so many steps in all."""
+        """Train the teacher, then let all candidates learn from it, until there were so many steps in all.
+
+        The candidates by the workers of ``share``, where there are some.
+        """
         first = self.teacher_steps(steps)
         distillation: Distillation | None = None
 

@@ -69,7 +69,7 @@ class Teaching:
 
 
 @dataclass(frozen=True)
-class Layer:
+class _Learnt:
     """Candidates of a choice that have learnt.
 
     Attributes:
@@ -193,11 +193,11 @@ def _begin(evaluator: Blockwise, steps: int, teaching: Teaching) -> None:
         evaluator.write(teaching.start, evaluator.tensors(), until=steps)
 
 
-def _layer(teaching: Teaching, lesson: Lesson, number: int) -> Layer:
+def _layer(teaching: Teaching, lesson: Lesson, number: int) -> _Learnt:
     path = teaching.layer(number)
     tensors, metadata = checkpoint.read_tensors(path, LAYER, teaching.remedy)
     _require_same(lesson.made, metadata, path, teaching.remedy)
-    return Layer(tensors, metadata["losses"][-1], metadata["candidates"])
+    return _Learnt(tensors, metadata["losses"][-1], metadata["candidates"])
 
 
 def _require_same(wanted: Mapping[str, Any], found: Mapping[str, Any], path: Path, remedy: str) -> None:
@@ -222,7 +222,7 @@ def _costliest_first(evaluator: Blockwise) -> list[int]:
     return sorted(costs, key=lambda number: -costs[number])
 
 
-def _told(done: Mapping[int, Layer], count: int) -> dict[str, Any]:
+def _told(done: Mapping[int, _Learnt], count: int) -> dict[str, Any]:
     weights = [layer.candidates for layer in done.values()]
     loss = float(np.average([layer.loss for layer in done.values()], weights=weights))
     return {"phase": "layers", "step": len(done), "steps": count, "loss": loss}
