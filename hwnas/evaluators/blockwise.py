@@ -9,7 +9,7 @@ proposes networks before one is scored.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -83,7 +83,7 @@ class Blockwise(OneShot):
         self._teacher = teacher.record
 
     def share(self, teaching: Teaching) -> None:
-        """Let the workers of a pool teach the candidates, those of one choice at a time.
+        """Let the workers of a pool teach the candidates, each those of one choice or a few.
 
         Raises:
             SpaceError: Candidates are fed what others make, so that none can be taught elsewhere.
@@ -133,9 +133,9 @@ class Blockwise(OneShot):
         """Let candidates inherit where the distillation, until so many steps in all, has not begun."""
         self._distillation(inherits=self.steps == self.teacher_steps(steps))
 
-    def learn_alone(self, number: int, steps: int) -> list[float]:
-        """Let the candidates of one choice learn until so many steps; their mean loss in each."""
-        distillation = self._distillation(only=number)
+    def learn_apart(self, numbers: Sequence[int], steps: int) -> list[float]:
+        """Let the candidates of some choices learn until so many steps; their mean loss in each."""
+        distillation = self._distillation(only=numbers)
         return [self._distil(distillation, steps) for _ in range(self.steps, steps)]
 
     @property
@@ -144,17 +144,17 @@ class Blockwise(OneShot):
         found = Distillation(self.supernet, self.paths.anchor, self.optimizer, self.criterion)
         return Counter(number for number, *_ in found.pupils())
 
-    def pupils_of(self, number: int) -> Tensors:
-        """What has been learnt of a choice, by names in the supernet."""
-        found = Distillation(self.supernet, self.paths.anchor, self.optimizer, self.criterion, number)
+    def pupils_of(self, numbers: Sequence[int]) -> Tensors:
+        """What has been learnt of some choices, by names in the supernet."""
+        found = Distillation(self.supernet, self.paths.anchor, self.optimizer, self.criterion, numbers)
         return {
             f"choices.{number}.candidates.{index}.{name}": tensor
-            for _, index, module in found.pupils()
+            for number, index, module in found.pupils()
             for name, tensor in module.state_dict().items()
         }
 
-    def _distillation(self, *, inherits: bool = False, only: int | None = None) -> Distillation:
-        """What goes on with the distillation, of one choice or all; at its beginning candidates inherit."""
+    def _distillation(self, *, inherits: bool = False, only: Sequence[int] | None = None) -> Distillation:
+        """What goes on with the distillation, of some choices or all; at its beginning candidates inherit."""
         found = Distillation(self.supernet, self.paths.anchor, self.optimizer, self.criterion, only)
         self.supernet.requires_grad_(True)
         if inherits:

@@ -62,7 +62,7 @@ class Distillation:
         teacher: The candidate of each choice that the others learn from.
         optimizer: Of an earlier part of the same distillation, whose momenta go on; or any other.
         criterion: The task's.
-        only: The choice whose candidates learn; all where it is None.
+        only: The choices whose candidates learn; all where it is None.
     """
 
     def __init__(
@@ -71,14 +71,14 @@ class Distillation:
         teacher: Sequence[int],
         optimizer: torch.optim.Optimizer,
         criterion: Criterion,
-        only: int | None = None,
+        only: Sequence[int] | None = None,
     ) -> None:
         self.supernet, self.teacher, self.criterion = supernet, tuple(teacher), criterion
         choices = supernet.space.choices
-        self.numbers = range(len(choices)) if only is None else range(only, only + 1)
+        self.numbers = tuple(range(len(choices)) if only is None else only)
         decoding = (n for n, choice in enumerate(choices) if choice.name in decoders.NAMES)
         first = next(decoding, len(choices))
-        self.decoders = range(max(first, self.numbers.start), self.numbers.stop)
+        self.decoders = tuple(number for number in self.numbers if number >= first)
         self._answers = len(choices) - 1 if self.decoders and not supernet.space.head else None
         pupils = [p for _, _, module in self.pupils() for p in module.parameters()]
         self._filters = [p for p in pupils if p.ndim > 1]
@@ -128,7 +128,7 @@ class Distillation:
             part.eval()
         with optim.autocast(images.device):
             found: Values = {-1: self.supernet.stem(images)}
-        for number, index in enumerate(self.teacher[: self.numbers.stop]):
+        for number, index in enumerate(self.teacher[: max(self.numbers) + 1]):
             found[number] = self.run(number, index, found)
         return found
 
@@ -176,7 +176,9 @@ class Distillation:
         self._begin(factor)
         self._update(self._losses(self.decoders, images, targets))
 
-    def _losses(self, numbers: range, images: torch.Tensor, targets: torch.Tensor) -> list[torch.Tensor]:
+    def _losses(
+        self, numbers: Sequence[int], images: torch.Tensor, targets: torch.Tensor
+    ) -> list[torch.Tensor]:
         """Those of all candidates of some choices on features of the teacher; their gradients are taken."""
         features, losses = self.features(images), []
         for number in numbers:
