@@ -285,6 +285,12 @@ REQUESTS = {
         "settings": {"queries": 9},
         "oneshot": {"training": "blockwise", "block_score": "loss"},
     },
+    "layerwise": {
+        "strategy": "exact",
+        "settings": {"queries": 9},
+        "oneshot": {"training": "blockwise", "layerwise": True},
+        "pool": PoolSpec(count=2),
+    },
     "weighed": {
         "strategy": "random",
         "scratch": TrainConfig(3, 32, seed=5, class_weights="balanced"),
@@ -315,6 +321,8 @@ def test_the_command_of_a_search_asks_for_the_same_search(full_run, name, monkey
             config = {"epochs": 3, "batch_size": 32, "class_weights": asked.scratch.class_weights}
             search["scratch"] = {"config": config, "pool": str(asked.pool)}
             del search["oneshot"]
+        elif not asked.pool.is_here:
+            search["oneshot"]["pool"] = str(asked.pool)
 
     edit(full_run / "search.json", change)
     edit(full_run / "gallery.json", lambda gallery: gallery.update(points=7, each=4))
@@ -335,6 +343,7 @@ def test_the_command_of_a_search_asks_for_the_same_search(full_run, name, monkey
         "fp32",
     )
     assert seen["options"].gallery_points == 7
+    assert seen["request"].pool == asked.pool
     usual = asdict(search.strategy(asked.strategy)())
     full = replace(asked, settings={**usual, **asked.settings})
     typed, recorded = (item.identity() for item in (replace(seen["request"], latencies=()), full))

@@ -57,8 +57,9 @@ def main() -> None:
     found = {}
     for seed in options.seeds:
         key = f"{options.teacher_steps}/{options.pupil_steps}/{options.width}/{options.batch_size}/{seed}"
+        way = "layer by layer" if options.layerwise else "taught"
         taught = rows.get(
-            f"{key}/taught, two scores", lambda s=seed: _taught(space, dataset, problem, some, options, s)
+            f"{key}/{way}, two scores", lambda s=seed: _taught(space, dataset, problem, some, options, s)
         )
         limit = taught["cpu_seconds"]
         shared = rows.get(
@@ -95,7 +96,10 @@ def _taught(
     """A teacher and its pupils."""
     steps = options.teacher_steps + options.pupil_steps
     config = replace(
-        config_of(options, seed), training="blockwise", teacher_share=options.teacher_steps / steps
+        config_of(options, seed),
+        training="blockwise",
+        teacher_share=options.teacher_steps / steps,
+        layerwise=options.layerwise,
     )
     evaluator = Blockwise(space, dataset, config)
     spent = _trained(evaluator, steps, f"seed {seed}, blockwise")
@@ -208,6 +212,9 @@ def _options() -> argparse.Namespace:
     found = parser(__doc__, [0, 1, 2], rows="parts")
     found.add_argument("--teacher-steps", type=int, default=1400, help="four passes over CIFAR-10")
     found.add_argument("--pupil-steps", type=int, default=300)
+    found.add_argument(
+        "--layerwise", action="store_true", help="candidates learn from the teacher alone, as for a pool"
+    )
     found.add_argument("--architectures", type=int, default=150, help="that are ranked")
     found.add_argument("--sample-seed", type=int, default=123, help="of the ranked architectures")
     found.add_argument("--answers", type=int, default=10, help="that a search scores")

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from hwnas.settings.config import Config
 
 _OF_SUPERNETS = ("supernet", "warmup_steps", "steps", "loss", "proxy_width", "proxy_resolution")
-_OF_SCRATCH = ("evaluate_epochs", "pool")
 
 
 @app.command()
@@ -261,7 +260,7 @@ def _refuse_idle(context: typer.Context, settings: Settings, *, is_measured: boo
         if by in CALLED:
             needs = f"where networks are trained from scratch, not with --evaluate {by}"
             _usage.no_effect(context, "batch_size", "class_weights", needs="where networks are trained")
-        _usage.no_effect(context, *_OF_SCRATCH, needs=needs)
+        _usage.no_effect(context, "evaluate_epochs", needs=needs)
     if by not in CALLED and settings["alike"] is None:
         needs = f"where no network is trained: with --evaluate {', '.join(CALLED)}; or with --alike"
         _usage.no_effect(context, "evaluate_images", needs=needs)
@@ -272,7 +271,7 @@ def _refuse_idle(context: typer.Context, settings: Settings, *, is_measured: boo
         if name not in own:
             _usage.no_effect(context, name, needs=f"with a strategy that has it, not with {strategy}")
     if context.params["supernet"] is not None:
-        idle = ("proxy_width", "proxy_resolution", "batch_size", "class_weights")
+        idle = ("proxy_width", "proxy_resolution", "batch_size", "class_weights", "pool")
         _usage.no_effect(context, *idle, needs="without --supernet, whose own settings are used")
         _refuse_set(context.params["more"] or ())
         if not own & {"steps", "training_steps"}:  # it only scores with that supernet

@@ -8,7 +8,8 @@ proposes networks before one is scored.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -28,10 +29,12 @@ if TYPE_CHECKING:
     from torch import nn
 
     from hwnas.data import Dataset
+    from hwnas.evaluators.layerwise import Teaching
     from hwnas.evaluators.supernet.config import OneShotConfig
     from hwnas.runs.folder import RunFolder
     from hwnas.space import SearchSpace
     from hwnas.tasks.base import Criterion
+    from hwnas.train.checkpoint import Tensors
     from hwnas.train.teacher import Teacher
 
 _HELD_OUT = 512
@@ -50,6 +53,7 @@ class Blockwise(OneShot):
 
     _errors: tuple[FloatArray, ...] | None = None
     _teacher: Mapping[str, Any] | None = None
+    _teaching: Teaching | None = None
 
     def __init__(self, space: SearchSpace, data: Dataset, config: OneShotConfig) -> None:
         if space.is_tied:
@@ -78,9 +82,19 @@ class Blockwise(OneShot):
             own.load_state_dict(learned.state_dict())
         self._teacher = teacher.record
 
+    def share(self, teaching: Teaching) -> None:
+        """Let the workers of a pool teach the candidates, each those of one choice or a few.
+
+        Raises:
+            SpaceError: Candidates are fed what others make, so that none can be taught elsewhere.
+        """
+        self.config.require_tasks(teaching.pool)
+        self._teaching = teaching
+
     def describe(self) -> dict[str, Any]:
-        """As of a supernet, and who taught it."""
-        return super().describe() | ({"teacher": dict(self._teacher)} if self._teacher else {})
+        """As of a supernet, who taught it, and by which workers."""
+        teacher = {"teacher": dict(self._teacher)} if self._teacher else {}
+        return super().describe() | teacher | ({"pool": str(self._teaching.pool)} if self._teaching else {})
 
     def save_into(self, run: RunFolder) -> None:
         """Leave the weights in a run; momenta are of no more use."""
@@ -92,7 +106,10 @@ class Blockwise(OneShot):
         return round(self.config.teacher_share * steps)
 
     def prepare(self, steps: int, *, on_step: Live, checkpoint: Path) -> None:
-        """Train the teacher, then let all candidates learn from it, until there were so many steps in all."""
+        """Train the teacher, then let all candidates learn from it, until there were so many steps in all.
+
+        The candidates by the workers of ``share``, where there are some.
+        """
         first = self.teacher_steps(steps)
         distillation: Distillation | None = None
 
@@ -101,13 +118,44 @@ class Blockwise(OneShot):
             if step < first:
                 return "teacher", self.weight_step(self.paths.anchor, rate(step, first))
             distillation = distillation or self._distillation(inherits=step == first)
-            return "distillation", self._distil(distillation, optim.cosine(step - first, steps - first))
+            return "distillation", self._distil(distillation, steps)
 
-        train_until(self, steps, one, on_step=on_step, checkpoint=checkpoint)
+        here = steps if self._teaching is None else first
+        train_until(self, here, one, on_step=on_step, checkpoint=checkpoint)
+        if self._teaching is not None and self.steps < steps:
+            from hwnas.evaluators import layerwise
 
-    def _distillation(self, *, inherits: bool) -> Distillation:
-        """What goes on with the distillation; at its beginning candidates inherit."""
+            layerwise.teach(self, steps, self._teaching, on_step)
+            self._errors = None
+            self.save(checkpoint)
+
+    def begin(self, steps: int) -> None:
+        """Let candidates inherit where the distillation, until so many steps in all, has not begun."""
+        self._distillation(inherits=self.steps == self.teacher_steps(steps))
+
+    def learn_apart(self, numbers: Sequence[int], steps: int) -> list[float]:
+        """Let the candidates of some choices learn until so many steps; their mean loss in each."""
+        distillation = self._distillation(only=numbers)
+        return [self._distil(distillation, steps) for _ in range(self.steps, steps)]
+
+    @property
+    def pupils(self) -> Counter[int]:
+        """How many candidates can learn, by the choices that have such."""
         found = Distillation(self.supernet, self.paths.anchor, self.optimizer, self.criterion)
+        return Counter(number for number, *_ in found.pupils())
+
+    def pupils_of(self, numbers: Sequence[int]) -> Tensors:
+        """What has been learnt of some choices, by names in the supernet."""
+        found = Distillation(self.supernet, self.paths.anchor, self.optimizer, self.criterion, numbers)
+        return {
+            f"choices.{number}.candidates.{index}.{name}": tensor
+            for number, index, module in found.pupils()
+            for name, tensor in module.state_dict().items()
+        }
+
+    def _distillation(self, *, inherits: bool = False, only: Sequence[int] | None = None) -> Distillation:
+        """What goes on with the distillation, of some choices or all; at its beginning candidates inherit."""
+        found = Distillation(self.supernet, self.paths.anchor, self.optimizer, self.criterion, only)
         self.supernet.requires_grad_(True)
         if inherits:
             if self.config.teacher_share:
@@ -116,10 +164,12 @@ class Blockwise(OneShot):
         self.optimizer = found.optimizer
         return found
 
-    def _distil(self, distillation: Distillation, factor: float) -> float:
+    def _distil(self, distillation: Distillation, steps: int) -> float:
+        """The next step of a distillation that goes on until so many in all."""
         part = ranks.rank(), ranks.ranks()
-        seed = self.config.seed
-        rng = np.random.default_rng([seed, _FED, self.steps])
+        seed, first = self.config.seed, self.teacher_steps(steps)
+        factor = optim.cosine(self.steps - first, steps - first)
+        rng = None if self.config.layerwise else np.random.default_rng([seed, _FED, self.steps])
         batch = self.batches.step("train", self.batch_size, seed, self.steps, part)
         loss = distillation.step(*batch, factor, rng)
         for number in range(MORE if distillation.decoders else 0):

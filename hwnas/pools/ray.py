@@ -158,6 +158,7 @@ def _module(*, is_new: bool) -> Any:
     if "ray" not in sys.modules and "RAY_AUTH_MODE" not in os.environ:
         if is_new:
             os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+            os.environ.setdefault("RAY_worker_niceness", "0")  # as processes of a pool are
         elif {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & set(os.environ) or _TOKEN.expanduser().exists():
             os.environ["RAY_AUTH_MODE"] = "token"
     try:

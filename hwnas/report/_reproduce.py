@@ -219,7 +219,7 @@ def _settings_of(record: Record) -> dict[str, dict[str, Any]]:
         if alike := untrained.get("alike"):
             wanted |= {"alike": release.public_name(alike)}
     elif (search.oneshot or {}).get("training") == "blockwise":
-        wanted["evaluate"] = "blockwise"
+        wanted |= {"evaluate": "blockwise", "pool": (search.oneshot or {}).get("pool")}
         if (teacher := request.get("teacher_run")) is not None:  # whose size and weights are used
             wanted |= {"teacher": release.public_name(str(teacher))}
             supernet = {n: v for n, v in supernet.items() if n not in _OF_TEACHER}

@@ -80,6 +80,7 @@ class RunFolder:
     teacher = Entry("teacher")  # run folder of the network that candidates learn from
     supernet = Entry("supernet.safetensors")
     search_checkpoint = Entry("search-checkpoint.safetensors")
+    layers = Entry("layers")  # candidates of choices that a pool has taught, until all have learnt
     trained = Entry("trained")  # networks of a search that trains each from scratch
     latency = Entry("latency")  # models, one a target
     runtimes = Entry("runtimes.json")  # what each took, where one was chosen

@@ -45,7 +45,8 @@ class SearchRequest:
             strategies.
         alike: Whom networks are to see images like, which is scored instead of what the task ranks them by;
             where a strategy trains the better ones for longer, only as long as it does. With ``scratch``.
-        pool: Who trains architectures.
+        pool: Who trains architectures from scratch, or teaches candidates that learn layer by layer; what is
+            found does not depend on it.
         confidence: Chance that the network keeps a budget that its latency was predicted to
             meet exactly; over 0.5 a margin is kept, from the model's own uncertainty.
         measured: Whether finalists will be measured. Then a budget that leaves no room for the
@@ -115,11 +116,8 @@ class SearchRequest:
                 "networks must be trained from scratch to be compared with another, but got "
                 f"{self.alike.reference} without: train each network, or score none by training"
             )
-        if self.scratch is None and not self.pool.is_here:
-            raise SpaceError(
-                f"a pool must be processes:1 where no network is trained from scratch, but got {self.pool}: "
-                "give another one only where every architecture is"
-            )
+        if not self.pool.is_here:
+            self._require_tasks(is_blockwise=is_blockwise)
         if has_supernet:
             return
         if self.scratch is not None and self.untrained is not None:
@@ -136,6 +134,16 @@ class SearchRequest:
             raise SpaceError(
                 "a strategy whose architectures are scored without a supernet must be a sampling one, but "
                 f"{self.strategy} trains a supernet: use evolution, nsga2, random or surrogate, for example"
+            )
+
+    def _require_tasks(self, *, is_blockwise: bool) -> None:
+        """Refuse a pool where nothing can be done beside something else."""
+        if is_blockwise:
+            self.oneshot.require_tasks(self.pool)
+        elif self.scratch is None:
+            raise SpaceError(
+                "a pool must be processes:1 where networks share weights on random paths or are not trained, "
+                f"but got {self.pool}: train each from scratch, or let candidates learn block by block"
             )
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,11 +17,13 @@ from hwnas.data import Dataset
 from hwnas.errors import HwnasError, SchemaMismatch
 from hwnas.evaluators.base import Live, TrainedNetworks
 from hwnas.evaluators.blockwise import Blockwise
+from hwnas.evaluators.layerwise import Teaching
 from hwnas.evaluators.of_run import evaluator_of
 from hwnas.evaluators.standalone import FromScratch
 from hwnas.evaluators.zero_cost.untrained import Untrained
 from hwnas.latency import LatencyModel
 from hwnas.latency.store import FittedModel
+from hwnas.pools import HERE, PoolSpec
 from hwnas.runs import outputs, records
 from hwnas.runs.folder import RunFolder
 from hwnas.search import made
@@ -135,7 +138,8 @@ def searched(ready: PreparedSearch, out: Path, *, live: Live | None = None) -> S
     """Search, and write ``arch.json``, ``search.json``, ``history.jsonl``, ``supernet.safetensors``.
 
     Where architectures are trained from scratch, those are in the folder ``trained`` instead of a
-    supernet. The latency models are copied to ``latency/<device>-<runtime>-<precision>.json``.
+    supernet. As long as a pool teaches candidates, those that have learnt are in the folder ``layers``.
+    The latency models are copied to ``latency/<device>-<runtime>-<precision>.json``.
 
     A search that was cut off goes on from its checkpoint in ``out``. Under ``torchrun`` the
     processes share every batch of the supernet.
@@ -170,7 +174,7 @@ def _search(ready: PreparedSearch, out: Path, live: Live | None) -> Searched:
     session = Session(
         history=run.history if ranks.rank() == 0 else None,
         checkpoint=run.search_checkpoint,
-        workers=request.pool,
+        workers=HERE if request.scratch is None else request.pool,  # one who scores with a supernet has it
         tell=clock,
         score=scorer.merits.key,
     )
@@ -189,6 +193,7 @@ def _search(ready: PreparedSearch, out: Path, live: Live | None) -> Searched:
         record = record_of(request, result, problem, models, scorer, dataset, clock.seconds)
         files.write_json(run.search, record.to_json())
         run.search_checkpoint.unlink(missing_ok=True)
+        shutil.rmtree(run.layers, ignore_errors=True)
     return Searched(result, scorer)
 
 
@@ -236,6 +241,10 @@ def _scorer(request: SearchRequest, space: SearchSpace, dataset: Dataset, out: P
         scorer = kind(space, dataset, request.oneshot)
         if request.teacher is not None and isinstance(scorer, Blockwise):
             scorer.teach(load_teacher(request.teacher, dataset))
+        if not request.pool.is_here and isinstance(scorer, Blockwise):
+            _require_one_process("teaching by a pool")
+            kept = RunFolder(out).layers.resolve()
+            scorer.share(Teaching(request.pool, _threads(request.pool), kept))
         return scorer
     scorer = kind.load(request.supernet, space, dataset, device=request.oneshot.device)
     _require_trained_as(request, scorer.config.training)
@@ -264,12 +273,7 @@ def _require_trained_as(request: SearchRequest, training: str) -> None:
 def _from_scratch(
     request: SearchRequest, config: TrainConfig, space: SearchSpace, dataset: Dataset, out: Path
 ) -> FromScratch:
-    if ranks.ranks() > 1:
-        raise HwnasError(
-            f"training from scratch must be started once, but torchrun started it {ranks.ranks()} times: "
-            "start it without torchrun and give it a --pool"
-        )
-    threads = request.pool.threads or max(1, torch.get_num_threads() // request.pool.count)
+    _require_one_process("training from scratch")
     is_early = strategy_of(request.strategy).needs.fidelities
     return FromScratch(
         space,
@@ -277,12 +281,25 @@ def _from_scratch(
         request.seed,
         config,
         request.pool,
-        threads,
+        _threads(request.pool),
         RunFolder(out).trained.resolve(),
         dataset,
         request.task,
         **{"alike_early" if is_early else "alike": request.alike},
     )
+
+
+def _require_one_process(what: str) -> None:
+    if ranks.ranks() > 1:
+        raise HwnasError(
+            f"{what} must be started once, but torchrun started it {ranks.ranks()} times: start it without "
+            "torchrun and give it a --pool"
+        )
+
+
+def _threads(pool: PoolSpec) -> int:
+    """Of PyTorch in each task."""
+    return pool.threads or max(1, torch.get_num_threads() // pool.count)
 
 
 def _strategy(request: SearchRequest) -> Strategy:

@@ -246,8 +246,23 @@ def _require_fitting(name: str, needs: Needs, evaluate: str | None, section: str
         )
 
 
+def _require_tasks(pool: PoolSpec, evaluate: str | None, place: Place, *, is_layerwise: bool) -> None:
+    """Refuse a pool where nothing can be done beside something else."""
+    if evaluate == "blockwise" and not is_layerwise:
+        raise HwnasError(
+            f"candidates must learn layer by layer to be taught by a pool, but got {pool} and layerwise = "
+            f"false: set layerwise = true in [search.supernet]{place('search.supernet', 'layerwise')}, or "
+            f'pool = "processes:1"{place("search", "pool")}'
+        )
+    if evaluate not in ("scratch", "blockwise"):
+        raise HwnasError(
+            f"a pool must be processes:1 where evaluate = {evaluate!r}, but got {pool}: set evaluate = "
+            f'"scratch" to train every network, or "blockwise"{place("search", "pool")}'
+        )
+
+
 def _require_scoring(config: Config, place: Place) -> None:
-    """Who trains a supernet has one; who trains each network has no use of one, and may have a pool."""
+    """Who trains a supernet has one; who trains each network has no use of one."""
     from hwnas.search import strategy
 
     wanted, asked = config.search, config.baseline.strategy
@@ -271,18 +286,16 @@ def _require_scoring(config: Config, place: Place) -> None:
         pool = PoolSpec.read(wanted.pool)
     except SpaceError as error:
         raise HwnasError(f"{error}{place('search', 'pool')}") from error
-    if wanted.evaluate != "scratch" and not pool.is_here:
-        raise HwnasError(
-            f"a pool must be processes:1 where no network is trained from scratch, but got {pool}: "
-            f'set evaluate = "scratch" to train every network{place("search", "pool")}'
-        )
-    block_score = config.values["search.supernet"]["block_score"]
-    if wanted.evaluate != "blockwise" and block_score is not None:
-        raise HwnasError(
-            "block_score must be left out where no candidate learns block by block, but got "
-            f'{block_score!r}: leave it out, or set evaluate = "blockwise"'
-            f"{place('search.supernet', 'block_score')}"
-        )
+    supernet = config.values["search.supernet"]
+    if not pool.is_here:
+        _require_tasks(pool, wanted.evaluate, place, is_layerwise=supernet["layerwise"])
+    for key in ("block_score", "layerwise"):
+        if wanted.evaluate != "blockwise" and supernet[key]:
+            raise HwnasError(
+                f"{key} must be left out where no candidate learns block by block, but got "
+                f'{supernet[key]!r}: leave it out, or set evaluate = "blockwise"'
+                f"{place('search.supernet', key)}"
+            )
     for section, name in (("search", wanted.strategy), ("baseline", asked)):
         if name is not None:
             _require_fitting(name, strategy(name).needs, wanted.evaluate, section, place)

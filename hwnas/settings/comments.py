@@ -48,6 +48,8 @@ COMMENTS: Mapping[str, Mapping[str, str]] = {
         "block_score": "What the error of a candidate is, where candidates learn block by block: how far its "
         '"features" are from the teacher\'s, or the "loss" of the teacher with that one block replaced; '
         "where it is not set, features, and the loss where there is a decoder.",
+        "layerwise": "Whether candidates of each block learn from the teacher alone, where candidates learn "
+        "block by block: a pool can teach them then. Else they are now and then fed what others make.",
         "seed": "Where its randomness comes from; the seed at the top where it is not set.",
         "device": _DEVICE,
     },

@@ -90,7 +90,8 @@ class Search:
         alike: Run folder of a trained network, or .npy file of dissimilarities of those images, that networks
             are to see them like: that is what is scored, with evaluate = "scratch" or "similarity". Where
             networks are trained for longer the better they are, it decides which, and accuracy in the end.
-        pool: Who trains networks from scratch at the same time: "processes:N" of this machine, or
+        pool: Who trains networks from scratch at the same time, or teaches candidates, those of each block
+            beside others (with layerwise = true in [search.supernet]): "processes:N" of this machine, or
             "ray[://HOST:PORT][?num_cpus=C&num_gpus=G]" of a Ray cluster.
     """
 

@@ -84,14 +84,11 @@ def _scoring(config: Config, space: str) -> dict[str, Any]:
 
     wanted, values, seed = config.search, config.values["search.supernet"], config.basics.seed
     oneshot = scorer(wanted.evaluate, values, space, seed, is_taught=wanted.teacher is not None)
-    found: dict[str, Any] = {"oneshot": oneshot}
+    found: dict[str, Any] = {"oneshot": oneshot, "pool": PoolSpec.read(wanted.pool)}
     alike = None if config.alike is None else str(config.alike)
     if wanted.evaluate == "scratch":
         shared = {name: getattr(oneshot, name) for name in ("batch_size", "class_weights", "seed", "device")}
-        found |= {
-            "scratch": TrainConfig(wanted.evaluate_epochs, **shared),
-            "pool": PoolSpec.read(wanted.pool),
-        }
+        found["scratch"] = TrainConfig(wanted.evaluate_epochs, **shared)
         found["alike"] = None if alike is None else Likeness(alike, wanted.evaluate_images)
     elif wanted.evaluate in CALLED:
         found["untrained"] = ZeroCostConfig(

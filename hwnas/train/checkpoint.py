@@ -20,10 +20,11 @@ Tensors = dict[str, torch.Tensor]
 
 def save_tensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, Any]) -> None:
     """Write tensors and JSON metadata; the file is whole or not there."""
-    write_atomic(path, _packed(tensors, metadata))
+    write_atomic(path, packed(tensors, metadata))
 
 
-def _packed(tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, Any]) -> bytes:
+def packed(tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, Any]) -> bytes:
+    """What ``save_tensors`` writes."""
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     content: bytes = save(whole, {"hwnas": json.dumps(metadata, allow_nan=False)})
     return content
@@ -63,7 +64,7 @@ def save_weights(model: nn.Module, path: Path, metadata: Mapping[str, Any] | Non
 
 def packed_weights(model: nn.Module, metadata: Mapping[str, Any] | None = None) -> bytes:
     """What ``save_weights`` writes."""
-    return _packed(model.state_dict(), {"schema": "hwnas-weights/1", **(metadata or {})})
+    return packed(model.state_dict(), {"schema": "hwnas-weights/1", **(metadata or {})})
 
 
 def load_weights(model: nn.Module, path: Path) -> dict[str, Any]:

@@ -190,7 +190,9 @@ def test_the_strategy_is_exact_where_none_is_named(tmp_path):
 BAD = {
     'device = ["host", "host"]': "device",
     '[search]\nevaluate = "guess"': "evaluate",
-    '[search]\npool = "processes:2"': "pool",
+    '[search]\npool = "processes:2"': r"set layerwise = true in \[search.supernet\]",
+    '[search]\nstrategy = "fbnet"\npool = "processes:2"': "a pool must be processes:1",
+    '[search]\nstrategy = "fbnet"\n[search.supernet]\nlayerwise = true': "layerwise must be left out",
     '[search]\nevaluate = "scratch"': "or use evolution",
     '[search]\nstrategy = "fbnet"\nevaluate = "scratch"': "strategy",
     '[search]\nstrategy = "fbnet"\nevaluate = "blockwise"': "strategy",

@@ -14,14 +14,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from pool_helpers import Heavy, briefly, broken, dies_twice, ends, process_of, refused, slept, squared
 from ports import free_port
 
 from hwnas import data, device, spaces
 from hwnas.blocks import Conv, Skip
 from hwnas.errors import HwnasError, InfeasibleBudget, TaskLost
+from hwnas.evaluators import layerwise
+from hwnas.evaluators.blockwise import Blockwise
 from hwnas.evaluators.scoring import Scoring
 from hwnas.evaluators.standalone import FromScratch
+from hwnas.evaluators.supernet.config import OneShotConfig
 from hwnas.measure import models
 from hwnas.measure.plan import Item
 from hwnas.pools import HERE, PoolSpec, opened, ordered, unordered
@@ -42,8 +46,8 @@ def cluster():
 
 
 def opened_where_tests_are(patch):
-    """A new cluster whose workers find what tests send."""
-    patch.setenv("PYTHONPATH", str(TESTS))
+    """A new cluster whose workers find what tests send, and the program that is tested."""
+    patch.setenv("PYTHONPATH", os.pathsep.join(map(str, (TESTS.parent, TESTS))))
     patch.delenv("RAY_ADDRESS", raising=False)
     return opened(PoolSpec.read("ray"))
 
@@ -132,6 +136,27 @@ def test_models_are_exported_elsewhere_as_they_are_here(cluster, tmp_path, monke
         assert found["here"][item.key].path.read_bytes() == found["there"][item.key].path.read_bytes()
     assert "Error" in found["there"]["bad"].failed
     assert not found["there"]["bad"].path.exists()
+
+
+def test_candidates_taught_elsewhere_are_those_taught_here(cluster, tmp_path, monkeypatch):
+    """To the bit, with one thread each; workers read no file of this machine."""
+    monkeypatch.setattr(layerwise, "opened", lambda _: nullcontext(cluster))
+    config = OneShotConfig(
+        0.25, batch_size=32, training="blockwise", teacher_share=0.0, layerwise=True, recalibration_images=64
+    )
+    images, found = replace(data.load("digits", resolution=8), name="/nowhere"), []
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        for spec in (PoolSpec(), PoolSpec.read("ray")):
+            evaluator = Blockwise(spaces.load(SPACE), images, config)
+            if not spec.is_here:
+                evaluator.share(layerwise.Teaching(spec, 1, tmp_path / "layers"))
+            evaluator.prepare(3, on_step=lambda _: None, checkpoint=tmp_path / spec.kind)
+            found.append(evaluator.supernet.state_dict())
+    finally:
+        torch.set_num_threads(threads)
+    assert all(torch.equal(value, found[1][name]) for name, value in found[0].items())
 
 
 def test_a_second_cluster_in_one_process_is_refused(cluster):

@@ -150,5 +150,5 @@ def test_a_strategy_that_trains_a_supernet_is_refused(tmp_path, strategy):
 def test_what_does_not_go_together_is_refused(tmp_path):
     with pytest.raises(SpaceError, match="give one of them"):
         request_of(tmp_path, supernet=tmp_path / "supernet.safetensors")
-    with pytest.raises(SpaceError, match="a pool must be processes:1 where no network is trained"):
+    with pytest.raises(SpaceError, match="must learn layer by layer to be taught by a pool"):
         request_of(tmp_path, scratch=None, pool=PoolSpec(count=2))

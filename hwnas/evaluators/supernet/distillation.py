@@ -4,7 +4,8 @@ Every candidate begins with what fits of the teacher's weights (``Block.inherit`
 teacher's features, all of them in parallel on the same batch (DNA, arXiv:1911.13053; DONNA,
 arXiv:2012.08859). The loss is the squared error over the variance of each channel, so that all places
 count alike. Errors that add up are seen in training: with even chance a choice is fed what a random
-candidate before it makes, instead of the teacher's own features.
+candidate before it makes, instead of the teacher's own features. *Layer by layer* it is not: then no choice
+depends on another one, as losses, rates, momenta and statistics are each candidate's own.
 
 Decoders inherit next to nothing: they learn from further batches, which cost little where nothing else
 learns. What answers learns by the task's loss, of the truth and of the teacher's answers.
@@ -61,6 +62,7 @@ class Distillation:
         teacher: The candidate of each choice that the others learn from.
         optimizer: Of an earlier part of the same distillation, whose momenta go on; or any other.
         criterion: The task's.
+        only: The choices whose candidates learn; all where it is None.
     """
 
     def __init__(
@@ -69,11 +71,14 @@ class Distillation:
         teacher: Sequence[int],
         optimizer: torch.optim.Optimizer,
         criterion: Criterion,
+        only: Sequence[int] | None = None,
     ) -> None:
         self.supernet, self.teacher, self.criterion = supernet, tuple(teacher), criterion
         choices = supernet.space.choices
+        self.numbers = tuple(range(len(choices)) if only is None else only)
         decoding = (n for n, choice in enumerate(choices) if choice.name in decoders.NAMES)
-        self.decoders = range(next(decoding, len(choices)), len(choices))
+        first = next(decoding, len(choices))
+        self.decoders = tuple(number for number in self.numbers if number >= first)
         self._answers = len(choices) - 1 if self.decoders and not supernet.space.head else None
         pupils = [p for _, _, module in self.pupils() for p in module.parameters()]
         self._filters = [p for p in pupils if p.ndim > 1]
@@ -93,9 +98,9 @@ class Distillation:
         return index != self.teacher[number] and any(True for _ in module.parameters())
 
     def candidates(self) -> Iterator[tuple[int, int, nn.Module]]:
-        """Choice, candidate and module of all, the teacher's own among them."""
-        for number, choice in enumerate(self.supernet.choices):
-            for index, module in enumerate(cast(nn.ModuleList, choice.candidates)):
+        """Choice, candidate and module of all of them, the teacher's own among them."""
+        for number in self.numbers:
+            for index, module in enumerate(self.supernet.mixed(number).candidates):
                 yield number, index, module
 
     def run(self, number: int, index: int, values: Values) -> Value:
@@ -115,20 +120,36 @@ class Distillation:
 
     @torch.no_grad()
     def features(self, images: torch.Tensor) -> Values:
-        """What the teacher's blocks give, by the numbers of their choices, -1 the stem; in eval mode."""
+        """What the teacher's blocks give, by the numbers of their choices, -1 the stem; in eval mode.
+
+        Those behind the last choice whose candidates learn do not run.
+        """
         for part in self.supernet.path(self.teacher):
             part.eval()
         with optim.autocast(images.device):
             found: Values = {-1: self.supernet.stem(images)}
-        for number, index in enumerate(self.teacher):
+        for number, index in enumerate(self.teacher[: max(self.numbers) + 1]):
             found[number] = self.run(number, index, found)
         return found
 
     def step(
-        self, images: torch.Tensor, targets: torch.Tensor, factor: float, rng: np.random.Generator
+        self,
+        images: torch.Tensor,
+        targets: torch.Tensor,
+        factor: float,
+        rng: np.random.Generator | None = None,
     ) -> float:
-        """One update of all candidates at a share of the learning rate; returns their mean loss."""
+        """One update of all candidates at a share of the learning rate; returns their mean loss.
+
+        Args:
+            images: The batch.
+            targets: What is true of it.
+            factor: The share.
+            rng: Says who is fed what candidates before it make; layer by layer nobody is, without it.
+        """
         self._begin(factor)
+        if rng is None:
+            return self._update(self._losses(self.numbers, images, targets))
         features, before, losses = self.features(images), None, []
         for number, choice in enumerate(self.supernet.choices):
             candidates = cast(nn.ModuleList, choice.candidates)
@@ -153,15 +174,21 @@ class Distillation:
     def step_of_decoders(self, images: torch.Tensor, targets: torch.Tensor, factor: float) -> None:
         """One update of decoders alone, on features of the teacher, at a share of the learning rate."""
         self._begin(factor)
+        self._update(self._losses(self.decoders, images, targets))
+
+    def _losses(
+        self, numbers: Sequence[int], images: torch.Tensor, targets: torch.Tensor
+    ) -> list[torch.Tensor]:
+        """Those of all candidates of some choices on features of the teacher; their gradients are taken."""
         features, losses = self.features(images), []
-        for number in self.decoders:
+        for number in numbers:
             measure = self._measure(number, features[number], targets)
             for index, module in enumerate(self.supernet.mixed(number).candidates):
                 if self._learns(number, index, module):
                     module.train()
                     made = self.run(number, index, features)
                     losses.append(_learnt(measure(made)))
-        self._update(losses)
+        return losses
 
     def _begin(self, factor: float) -> None:
         self._set_rates(factor)

@@ -306,10 +306,10 @@ class OneShot:
         """Write the weights, so that another strategy need not train them again."""
         self.write(path, self.tensors())
 
-    def write(self, path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
-        """Write tensors of it with what they are of; of the processes of torchrun, the first one does."""
+    def write(self, path: Path, tensors: Mapping[str, torch.Tensor], **more: Any) -> None:
+        """Write tensors with what they are of, and more; of the processes of torchrun, the first one does."""
         if ranks.rank() == 0:
-            metadata = {"schema": SCHEMA, "steps": self.steps, **self.origin()}
+            metadata = {"schema": SCHEMA, "steps": self.steps, **self.origin(), **more}
             files.save_tensors(path, tensors, metadata)
 
     @classmethod
