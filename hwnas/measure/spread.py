@@ -45,7 +45,9 @@ class SpreadSession(ProfilingSession):
         self._workers: list[UnitAtWork] = []
         self._models: dict[str, str] = {}  # digests by key
         self._change = threading.Condition()  # also guards the table, and what is claimed
-        self._plan: dict[adaptive.Pair, None] = {}  # what was due when that was last looked at, less what came
+        self._plan: dict[
+            adaptive.Pair, None
+        ] = {}  # what was due when that was last looked at, less what came
         self._planned = -math.inf
         self._is_over = False
         self._done = self._total = 0
