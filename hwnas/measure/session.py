@@ -111,7 +111,7 @@ class ProfilingSession:
 
     def _todo(self) -> list[adaptive.Pair]:
         """What to measure next; what has failed is settled."""
-        settled = self._settled | self._store.failed(self._id)
+        settled = self._settled | self._store.failed({self._id})
         keys = [key for key in self._items if key not in settled]
         return adaptive.due(self._store.table, keys, self._options)
 

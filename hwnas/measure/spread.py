@@ -29,6 +29,7 @@ from hwnas.tables.table import Note
 _log = logging.getLogger(__name__)
 
 _LOOK_S = 5.0  # between two looks at a unit that is hot or empty
+_HOLDS_S = 1.0  # so long a list of what is due is used: to make one, all rows are looked at
 _END_S = 60.0  # for units to come to an end once they are asked to
 
 
@@ -44,6 +45,10 @@ class SpreadSession(ProfilingSession):
         self._workers: list[UnitAtWork] = []
         self._models: dict[str, str] = {}  # digests by key
         self._change = threading.Condition()  # also guards the table, and what is claimed
+        self._plan: dict[
+            adaptive.Pair, None
+        ] = {}  # what was due when that was last looked at, less what came
+        self._planned = -math.inf
         self._is_over = False
         self._done = self._total = 0
 
@@ -184,6 +189,10 @@ class SpreadSession(ProfilingSession):
         with self._change:
             self._store.add(*(outcome.round(key, self._items[key].kind, worker.session) for key in keys))
             worker.claimed -= {(key, number) for key in keys}
+            for key in keys:
+                self._plan.pop((key, number), None)
+            if outcome.failed:
+                self._plan.clear()  # nothing more of it is due
             self._done += len(keys)
             self._progress(Progress(self._target, "measure", self._done, max(self._done, self._total)))
             self._change.notify_all()
@@ -198,14 +207,15 @@ class SpreadSession(ProfilingSession):
 
     def _due(self) -> list[adaptive.Pair]:
         """What is not measured yet, also what units are at."""
-        todo = [pair for pair in self._todo() if pair[0] in self._models]
-        self._total = self._done + len(todo)
-        return todo
+        if not self._plan or time.monotonic() - self._planned > _HOLDS_S:
+            self._plan = dict.fromkeys(pair for pair in self._todo() if pair[0] in self._models)
+            self._planned = time.monotonic()
+        self._total = self._done + len(self._plan)
+        return list(self._plan)
 
     def _todo(self) -> list[adaptive.Pair]:
         """As of ``ProfilingSession``; what has failed on a unit is settled for all."""
-        failed = [self._store.failed(worker.session) for worker in self._workers]
-        settled = self._settled.union(*failed)
+        settled = self._settled | self._store.failed({worker.session for worker in self._workers})
         keys = [key for key in self._items if key not in settled]
         return adaptive.due(self._store.table, keys, self._options)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -117,8 +117,10 @@ class TableStore:
             append(self.path, *notes)
         self.table.notes.extend(notes)
 
-    def failed(self, session: str | None = None) -> set[str]:
-        """Keys whose last round (of one session) failed."""
+    def failed(self, sessions: Collection[str] | None = None) -> set[str]:
+        """Keys whose last round failed; of some sessions, whose last one did in any of them."""
         rounds = self.table.rounds if self.table else ()
-        last = {item.key: item.failed for item in rounds if session in (None, item.session)}
-        return {key for key, failed in last.items() if failed}
+        if sessions is None:
+            return {key for key, failed in {item.key: item.failed for item in rounds}.items() if failed}
+        last = {(item.session, item.key): item.failed for item in rounds if item.session in sessions}
+        return {key for (_, key), failed in last.items() if failed}

@@ -92,15 +92,13 @@ def of_one_kind(
     Raises:
         DeviceError: None can measure.
     """
+
+    def facts(unit: ReadyUnit) -> tuple[ReadyUnit, dict[str, Any]]:
+        return unit, environment(greet(unit.transport, target, options), unit.transport.describe())
+
     found: list[ReadyUnit] = []
     own: dict[str, Any] = {}
-    for unit in units:
-        try:
-            hello = greet(unit.transport, target, options)
-        except (TransportError, AgentError) as error:
-            _leave_out(unit.unit, error)
-            continue
-        said = environment(hello, unit.transport.describe())
+    for unit, said in each(units, facts):
         why = alike.why_other(target, own or said, said)
         if why:
             _log.warning("%s is kept apart: %s; give it a descriptor of its own", unit.unit, why)

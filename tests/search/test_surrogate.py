@@ -219,3 +219,10 @@ def test_several_at_once_are_not_all_in_one_place():
 def test_settings_that_make_no_sense_are_refused(settings):
     with pytest.raises(SpaceError, match="must be at least"):
         Surrogate(**settings)
+
+
+def test_a_mean_without_its_deviation_is_the_same_mean():
+    rng = np.random.default_rng(0)
+    points = Points(rng.normal(size=(30, 6)), rng.normal(size=(30, 4)))
+    process = GaussianProcess(points[:20], rng.normal(size=20))
+    np.testing.assert_array_equal(process.mean(points), process.predict(points)[0])

@@ -98,10 +98,18 @@ class GaussianProcess:
     def predict(self, points: Points) -> tuple[FloatArray, FloatArray]:
         """Mean and standard deviation of the true score, without noise, each of shape (n,)."""
         mean, deviation, inverse, weights = *self._location, *self._solved
-        cross = _Parts.between(points, self.points).covariance(self.log_parameters)
+        cross = self._cross(points)
         prior = np.exp(self.log_parameters[:3]).sum()
         variance = prior - np.einsum("ij,ij->i", cross @ inverse, cross)
         return mean + deviation * (cross @ weights), deviation * np.sqrt(np.maximum(variance, 1e-12))
+
+    def mean(self, points: Points) -> FloatArray:
+        """The mean of ``predict``, which takes less by a power than its deviation."""
+        location, deviation = self._location
+        return np.asarray(location + deviation * (self._cross(points) @ self._solved[1]))
+
+    def _cross(self, points: Points) -> FloatArray:
+        return _Parts.between(points, self.points).covariance(self.log_parameters)
 
     @property
     def noise(self) -> float:

@@ -111,7 +111,7 @@ class _Model(Sampler):
         rows = self.archive.scored()
         if self.process is None or not len(rows):
             return super().best()
-        mean, _ = self.process.predict(self._points(rows))
+        mean = self.process.mean(self._points(rows))
         best = rows[mean.argmax()]
         quality = float(np.clip(1.0 + ERROR_FLOOR - np.exp(-mean.max()), 0.0, 1.0))
         return self.archive.problem.described(as_tuple(best), quality)
@@ -144,13 +144,13 @@ class _Model(Sampler):
         if not self.pending:
             return process
         points = self._points(np.array([t.indices for t in self.archive.trials] + self.pending))
-        expected, _ = process.predict(points[len(self.archive.trials) :])
+        expected = process.mean(points[len(self.archive.trials) :])
         return GaussianProcess(points, np.concatenate([process.scores, expected]), process.log_parameters)
 
     def _most_promising(self, process: GaussianProcess) -> tuple[int, ...] | None:
         """Claim the best new candidate: of all, or of a random pool and what surrounds the leaders."""
         told = self.archive.scored()
-        mean, _ = process.predict(self._points(told))
+        mean = process.mean(self._points(told))
         target = float(mean.max())
         if self._every is not None:
             rows, rounds = self._every, 1
