@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from hwnas.runs.folder import RunFolder
 from hwnas.testing.claims import claim, works
 from hwnas.tracking import TRACKERS, Point, Tracker, made
 from hwnas.tracking.base import FAILED, FINISHED, Cell
@@ -30,7 +31,7 @@ def check_tracker(name: str, folder: Path) -> None:
     """
     kind = name.partition(":")[0]
     claim(kind in TRACKERS, f"a tracker must be registered, but {kind!r} is not among {sorted(TRACKERS)}")
-    file = folder / "arch.json"
+    file = RunFolder(folder).arch
     file.write_text("{}", encoding="utf-8")
     with works(f"the tracker {kind!r}"):
         (first,) = made([name])

@@ -13,7 +13,7 @@ import secrets
 import shlex
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -240,6 +240,11 @@ class RemoteTransport:
             raise
         except TransportError:
             gone = True  # so it cannot be ended now; the next session does it
+            raise
+        except GeneratorExit:  # nobody listens any more, and there is nobody to tell
+            gone = True
+            with suppress(TransportError):
+                run.remove()
             raise
         finally:
             if not gone:

@@ -21,7 +21,7 @@ from hwnas.evaluators import layerwise
 from hwnas.evaluators.blockwise import Blockwise
 from hwnas.evaluators.layerwise import Teaching
 from hwnas.pools import HERE, PoolSpec
-from hwnas.pools.here import Here
+from hwnas.pools.here import ThisProcess
 from hwnas.runs.folder import RunFolder
 from hwnas.search.request import SearchRequest
 from hwnas.search.searching import search_run
@@ -31,13 +31,13 @@ LAYERWISE = replace(CONFIG, training="blockwise", teacher_share=0.5, recalibrati
 STEPS, TWO = 12, PoolSpec(count=2)
 
 
-class Many(Here):
+class Many(ThisProcess):
     """Does tasks in this process, as many as there are choices."""
 
     size = 4
 
 
-class Afar(Here):
+class Afar(ThisProcess):
     """Does tasks in this process as if it were on another machine: few, of several choices each."""
 
     has_files = False
