@@ -156,3 +156,29 @@ class Heavy:
 
     def __call__(self, number: int) -> int:
         return number + len(self.data)
+
+
+@dataclass(frozen=True)
+class Patient:
+    """Scores by the first choice; the first network is done when three others are."""
+
+    folder: Path
+
+    @property
+    def traits(self) -> Traits:
+        return Traits("scored beside others", is_sendable=True)
+
+    def identity(self) -> None:
+        return None
+
+    def __call__(self, arch: Architecture) -> float:
+        try:
+            (self.folder / "first").mkdir()
+        except FileExistsError:
+            (self.folder / f"{arch.id}.done").touch()
+            return 0.5 + arch.indices[0] / 10
+        for _ in range(1500):
+            if len(list(self.folder.glob("*.done"))) >= 3:
+                return 0.5
+            time.sleep(0.02)
+        raise TimeoutError("the others waited for this one")

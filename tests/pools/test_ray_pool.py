@@ -78,6 +78,7 @@ def test_a_task_whose_workers_all_end_without_an_answer_is_reported(cluster):
         list(ordered(cluster, ends, range(3)))
 
 
+@pytest.mark.slow
 def test_many_tasks_with_workers_killed_at_random_are_answered_once_each(cluster):
     answers, rng = [], np.random.default_rng(0)
     workers = sorted(set(ordered(cluster, process_of, range(8))))
@@ -104,6 +105,7 @@ def test_what_is_abandoned_ends_and_the_cluster_is_free_again(cluster):
     assert time.monotonic() - began < 30
 
 
+@pytest.mark.slow
 def test_networks_trained_elsewhere_are_kept_here(cluster, tmp_path):
     """As good as those that are trained here, to the bit, with one thread each."""
     images = data.load("digits", resolution=8)
@@ -120,6 +122,7 @@ def test_networks_trained_elsewhere_are_kept_here(cluster, tmp_path):
     assert there.traits.seconds > 0
 
 
+@pytest.mark.slow
 def test_models_are_exported_elsewhere_as_they_are_here(cluster, tmp_path, monkeypatch):
     target = device.load("host").target("litert", "int8")
     items = [Item(f"i{n}", "block", (Conv(3, 8 + n, kernel_size=3),), (3, 8, 8)) for n in range(2)]

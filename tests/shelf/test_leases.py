@@ -132,11 +132,12 @@ def until(holds, seconds=20.0):
 
 
 @contextmanager
-def served(file, token_file, port=None) -> Iterator[tuple[str, subprocess.Popen]]:
+def served(file, token_file, port=None, lease_s=60) -> Iterator[tuple[str, subprocess.Popen]]:
     """The service as a program; its address and its process."""
     port = port or free_port()
     program = "from hwnas.cli import main; main()"
     words = ["devices", "serve", str(file), "--token-file", str(token_file), "--port", str(port)]
+    words += ["--lease-s", str(lease_s)]
     process = subprocess.Popen([sys.executable, "-c", program, *words], stdout=subprocess.PIPE, text=True)
     try:
         assert "3 units are given out" in process.stdout.readline()
@@ -265,12 +266,10 @@ def test_what_a_service_wrote_down_and_cannot_be_read_is_named(file):
 def test_a_borrower_counts_a_lease_as_lost_before_the_service_does(file, tmp_path, monkeypatch):
     """The service is stopped as if the network were gone: nobody has the unit twice."""
     token_file = tmp_path / "token"
-    monkeypatch.setattr("hwnas.shelf.client._TRUSTED", 0.05)  # three seconds of sixty
-    monkeypatch.setattr("hwnas.shelf.client._RENEWED", 60)
     monkeypatch.setattr("hwnas.shelf.client._ANSWER_S", 0.5)
-    with served(file, token_file) as (address, process):
+    with served(file, token_file, lease_s=2) as (address, process):
         lease = Service(address, token_of(token_file)).take("pixel")
-        time.sleep(4)
+        time.sleep(3)
         assert lease.is_held, "it is renewed"
         process.send_signal(signal.SIGSTOP)
         until(lambda: not lease.is_held)

@@ -72,7 +72,8 @@ def scalars_of_tensorboard(folder):
         return {tag: [each.step for each in found.Scalars(tag)] for tag in found.Tags()["scalars"]}
 
 
-def test_search_and_training_are_one_run_in_mlflow_and_tensorboard(asked, tmp_path):
+def test_search_and_training_are_one_run_in_mlflow_and_tensorboard(asked, tmp_path, database):
+    database(tmp_path / "mlflow.db")
     both = ["--track", "mlflow", "--track", "tensorboard"]
     run = tmp_path / "run"
     assert cli(*asked, "--out", run, *both).exit_code == 0

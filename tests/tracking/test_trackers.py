@@ -57,8 +57,8 @@ class TestMLflow:
     """In a database, without a server."""
 
     @pytest.fixture
-    def uri(self, tmp_path):
-        return f"sqlite:///{tmp_path}/own.db"
+    def uri(self, tmp_path, database):
+        return database(tmp_path / "own.db")
 
     def read(self, uri):
         from mlflow import MlflowClient
@@ -101,7 +101,8 @@ class TestMLflow:
         assert found.data.tags["train/epochs"] == "5"
         assert len(found.data.params["long"]) == 6000
 
-    def test_two_folders_are_two_runs_of_one_experiment_at_the_usual_place(self, run, tmp_path):
+    def test_two_folders_are_two_runs_of_one_experiment_at_the_usual_place(self, run, tmp_path, database):
+        database(tmp_path / "mlflow.db")
         names = [tell(made(["mlflow"])[0], run, 1, None) for _ in range(2)]
         assert len(set(names)) == 2
         _, found = self.read(f"sqlite:///{tmp_path}/mlflow.db")

@@ -21,6 +21,7 @@ from hwnas.train import norms, ranks
 EPOCHS = 12
 
 
+@pytest.mark.slow
 def test_two_processes_compute_what_one_does(tmp_path):
     """In float64: norms, mixing, teachers, heads, masks, boxes, LARS, LAMB; parts are of unequal length."""
     program = started(HERE / "shared_trainings.py", tmp_path, processes=2)
