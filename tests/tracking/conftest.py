@@ -7,17 +7,21 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from hwnas.tracking.foreign import quiet
 
 
 @pytest.fixture(scope="session")
-def _empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def _empty_database(_shared: Path) -> Path:
     from mlflow import MlflowClient
 
-    path = tmp_path_factory.mktemp("mlflow") / "empty.db"
-    with quiet({}):
-        MlflowClient(f"sqlite:///{path}").search_experiments()
+    path = _shared / "mlflow.db"
+    with FileLock(_shared / "mlflow.lock"):
+        if not path.exists():
+            with quiet({}):
+                MlflowClient(f"sqlite:///{path}.new").search_experiments()
+            Path(f"{path}.new").rename(path)
     return path
 
 
