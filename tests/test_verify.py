@@ -477,6 +477,7 @@ def test_what_an_earlier_version_verified_is_read_and_judged_again(changed, expe
     assert again == found
 
 
+@pytest.mark.slow
 def test_what_no_delegate_knows_is_not_asked_to_be_delegated(exported_run):
     dataset = release.load_data(release.read_manifest(exported_run / "export").data)
     shipped = release.export_run(exported_run, dataset, calibration_images=32, also=["16x8"]).parent

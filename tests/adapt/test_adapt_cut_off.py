@@ -83,6 +83,7 @@ def test_a_search_of_another_climb_makes_way_and_its_tables_stay(tmp_path):
     assert (tmp_path / "tables" / "host" / "table.jsonl").exists()
 
 
+@pytest.mark.slow
 def test_nobody_else_works_in_its_folder_from_the_first_step_to_the_last(exported_run, tmp_path, monkeypatch):
     to, holders = tmp_path / "adapted", []
 

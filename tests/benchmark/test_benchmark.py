@@ -830,6 +830,7 @@ def test_the_verb_takes_a_name_and_puts_the_fastest_first(hwnas_measure, network
         assert file in after
 
 
+@pytest.mark.slow
 def test_a_model_that_runs_without_a_pause_has_a_curve(networks, tmp_path):
     one = networks["net-int8.tflite"]
     found = run(one, repeat_s=10.0)

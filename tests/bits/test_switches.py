@@ -73,6 +73,7 @@ def test_no_latency_of_blocks_is_learnt_from_switches():
 
 
 @pytest.mark.usefixtures("warm_processes")
+@pytest.mark.slow
 def test_a_network_in_all_precisions_is_measured_into_tables(tmp_path: Path, monkeypatch):
     monkeypatch.setattr(rows, "_SHAPES", 2)
     host = device.load("host")

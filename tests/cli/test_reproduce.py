@@ -185,6 +185,7 @@ def test_a_search_that_an_earlier_version_began_is_the_same_search():
     assert _differing({**before, "seed": 1, "ranges": {}}, request) == ["seed", "ranges"]
 
 
+@pytest.mark.slow
 def test_a_known_network_from_nothing_is_typed_with_its_name(few_digits, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shutil.copy(few_digits, "digits.npz")

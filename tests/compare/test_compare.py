@@ -247,6 +247,7 @@ def test_the_command_line_trains_and_looks_at_nothing_twice(compared, tmp_path):
 
 @needs("openvino")
 @pytest.mark.usefixtures("hurried")
+@pytest.mark.slow
 def test_a_budget_on_a_runtime_that_runs_others_files_is_compared_there(compared, tmp_path):
     run = Path(shutil.copytree(compared[0], tmp_path / "run"))
     search = files.read_json(run / "search.json", "search")

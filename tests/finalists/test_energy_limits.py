@@ -111,6 +111,7 @@ def test_the_energy_of_what_was_found_is_measured_beside_its_limit(
     assert LatencyTable.load(tmp_path / "run" / "finalists" / "host-litert-int8.jsonl").energies.rounds
 
 
+@pytest.mark.slow
 def test_an_energy_that_is_far_from_its_prediction_is_a_warning(
     tables, tmp_path, monkeypatch, warm_processes
 ):

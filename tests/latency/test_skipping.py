@@ -148,6 +148,7 @@ def test_costs_of_known_devices_are_those_of_choices_that_count() -> None:
     assert np.abs(found - truth).mean() < 0.3 * np.abs(sums - sums.min(axis=1)[:, None] - truth).mean()
 
 
+@pytest.mark.slow
 def test_nearly_empty_cells_do_not_explode() -> None:
     """An accelerator on which they take .01 ms and others 40: errors in proportion, ranks, intervals."""
     truth = device([0, 0, 0.9, 8.1], 0.01, 9, skips=True, noise=0)

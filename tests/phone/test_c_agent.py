@@ -442,6 +442,7 @@ def test_energy_is_counted_where_the_kernel_counts_it(bundle, model, tmp_path, m
     assert lacking["hello"]["energy"]["cpu"]["missing"].endswith("intel-rapl:1/energy_uj cannot be read")
 
 
+@pytest.mark.slow
 def test_a_counter_that_begins_anew_is_counted_on_in_c(bundle, model, tmp_path, monkeypatch):
     """It begins anew every two seconds, at 20 J: in some span, and twice in none that is looked at."""
     monkeypatch.setenv("HWNAS_POWERCAP", str(tmp_path / "powercap"))

@@ -178,6 +178,7 @@ def test_where_the_last_unit_disappears_what_was_measured_is_kept(stand, tmp_pat
     assert len({item.session for item in table.rounds}) == 2
 
 
+@pytest.mark.slow
 def test_a_hot_unit_takes_nothing_until_it_has_cooled_down(stand, tmp_path, caplog):
     phones, file = stand({"sleep_s": 0.01}, {"sleep_s": 0.01})
     hot = THERMAL.replace("Thermal Status: 0", "Thermal Status: 3")
@@ -210,6 +211,7 @@ def test_a_hot_unit_takes_nothing_until_it_has_cooled_down(stand, tmp_path, capl
     assert not any(order[: cooled[0]]), "but not before"
 
 
+@pytest.mark.slow
 def test_a_lease_that_is_lost_ends_the_unit_and_no_row_of_it_is_taken(stand, tmp_path, caplog, monkeypatch):
     _, file = stand({"sleep_s": 0.01}, {"sleep_s": 0.01})
     lost = threading.Event()

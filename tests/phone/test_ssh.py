@@ -265,6 +265,7 @@ def test_a_cut_loses_and_doubles_nothing(board):
         assert transport.take_losses().count >= 1
 
 
+@pytest.mark.slow
 def test_a_file_goes_on_where_the_link_broke(board, brittle, tmp_path):
     path = tmp_path / "plan"
     path.write_bytes(random.Random(2).randbytes(80_000))

@@ -431,6 +431,7 @@ def test_a_baseline_is_scored_by_the_blocks_that_the_search_had_learn(finished):
     assert second["supernet_sha256"] == files.sha256(mine.supernet)
 
 
+@pytest.mark.slow
 def test_networks_may_be_scored_by_training_each_in_a_run_too(finished):
     """As ``hwnas search --evaluate scratch`` does; there is no supernet for the baseline either."""
     config = CONFIG.replace('"fbnet"', '"evolution"\nevaluate = "scratch"\nevaluate_epochs = 1')

@@ -219,6 +219,7 @@ def test_the_command_searches_every_size_from_a_trained_run(found, tmp_path, mon
                 assert told[side]["tuned"] == rival["value"]
 
 
+@pytest.mark.slow
 def test_the_command_searches_every_width(tmp_path, monkeypatch):
     monkeypatch.setattr(train, "TrainConfig", Short)
     monkeypatch.setattr(tuning, "_STEPS", 12)
@@ -277,6 +278,7 @@ def test_all_that_a_search_lacks_is_said_before_anything_is_trained(tmp_path, mo
     assert "batch_size must be at most the" in said
 
 
+@pytest.mark.slow
 def test_the_api_searches_around_teachers_on_several_sizes(found, tmp_path):
     teachers = [RunFolder(RunFolder(found[0]).resolutions / size).teacher for size in ("32", "64")]
     options = SearchOptions(
@@ -454,6 +456,7 @@ def pictures(tmp_path):
     return folder
 
 
+@pytest.mark.slow
 def test_the_command_searches_all_strides_of_a_network_with_a_decoder(pictures, tmp_path, monkeypatch):
     """The finest first; folders and names of the usual ones are as they were."""
     monkeypatch.setattr(train, "TrainConfig", Few)

@@ -213,6 +213,7 @@ class TestCommandLine:
         assert "twin_i8_o16_s2@8x8x8" in (tmp_path / "byte_counter-int8.jsonl").read_text()
 
     @pytest.mark.usefixtures("warm_processes", "hurried")
+    @pytest.mark.slow
     def test_what_is_advised_has_it_too(self, tmp_path, mine, monkeypatch):
         """A command without it would not know the space."""
         monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))

@@ -192,6 +192,7 @@ def test_it_is_verified_and_compared_like_any_other(teacher, tmp_path, monkeypat
 
 
 @pytest.mark.usefixtures("warm_processes")
+@pytest.mark.slow
 def test_cheaper_blocks_of_a_small_network_are_searched_and_measured(teacher, tmp_path, monkeypatch):
     """Its space has fewer networks than are usually measured to fit a latency model."""
     monkeypatch.setattr(blocks_rung, "DISTILLATION_STEPS", 8)

@@ -121,6 +121,7 @@ def test_a_search_that_was_cut_off_goes_on_without_training_again(tmp_path, few_
     assert not (run / "supernet.safetensors").exists()
 
 
+@pytest.mark.slow
 def test_a_promise_goes_by_the_networks_that_were_trained(tmp_path, monkeypatch):
     """Finalists are scored in fp32 and in int8 without being trained again."""
     config = TrainConfig(epochs=1, batch_size=32)

@@ -29,6 +29,7 @@ def pictures(tmp_path):
 
 
 @pytest.mark.usefixtures("warm_processes")
+@pytest.mark.slow
 def test_a_segmenter_beside_a_known_one(pictures, tmp_path_factory):
     run, told = tmp_path_factory.mktemp("compared") / "run", list[str]()
     learnt = hwnas.train(

@@ -101,6 +101,7 @@ def test_search_and_training_are_one_run_in_mlflow_and_tensorboard(asked, tmp_pa
     assert found.info.run_id in {each["run"] for each in known.values()}
 
 
+@pytest.mark.slow
 def test_a_training_that_is_killed_goes_on_with_its_run(exported_run):
     """The process dies at once, with nothing that it could do about it."""
     run = RunFolder(exported_run)
@@ -121,6 +122,7 @@ def test_a_training_that_is_killed_goes_on_with_its_run(exported_run):
     assert scalars_of_tensorboard(run.tensorboard)["train/loss"] == [1, 2, 3]
 
 
+@pytest.mark.slow
 def test_training_again_is_another_run(exported_run):
     for expected in (["."], [".", "run-2"]):
         assert cli("train", exported_run, "--epochs", "1", "--track", "tensorboard").exit_code == 0
