@@ -147,7 +147,7 @@ def _held(file: Path, log: Path, seed: int) -> dict[str, Any]:
             str(file),
             str(log),
             str(number),
-            str(chance.uniform(0.05, 0.4)),
+            str(chance.uniform(0.2, 1.2)),
         ]
         doomed = time.monotonic() + chance.uniform(0.5, 1.5) if chance.random() < 1 / 3 else float("inf")
         running.append((number, subprocess.Popen(words), doomed))

@@ -155,6 +155,7 @@ def _module(*, is_new: bool) -> Any:
     os.environ.setdefault(
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0"
     )  # who asks for no GPU sees them as before
+    os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".*")  # standard output is ours: it may be JSON
     if "ray" not in sys.modules and "RAY_AUTH_MODE" not in os.environ:
         if is_new:
             os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}

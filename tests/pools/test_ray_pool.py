@@ -73,9 +73,11 @@ def test_a_task_whose_worker_is_killed_is_done_by_another(cluster, tmp_path):
     assert all(len((tmp_path / name).read_text()) == 3 for name in "ab")
 
 
-def test_a_task_whose_workers_all_end_without_an_answer_is_reported(cluster):
+def test_a_task_whose_workers_all_end_without_an_answer_is_reported(cluster, capfd):
     with pytest.raises(TaskLost, match="that had 1 was lost, 3 times in a row: see Ray's own logs"):
         list(ordered(cluster, ends, range(3)))
+    time.sleep(1.0)  # for what Ray would say
+    assert capfd.readouterr().out == "", "standard output may be JSON"
 
 
 @pytest.mark.slow
