@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -255,15 +256,28 @@ def test_a_cluster_that_others_started_is_joined_by_its_address(tmp_path):
     environment = without_ray() | own | {"PYTHONPATH": str(TESTS), "RAY_AUTH_MODE": "token"}
     head = ["start", "--head", f"--port={port}", f"--ray-client-server-port={client}", "--num-cpus=2"]
     head += ["--include-dashboard=false", f"--temp-dir={tmp_path.parent / 'r'}", "--disable-usage-stats"]
-    subprocess.run([*command, *head], env=environment, capture_output=True, check=True)
+    with (tmp_path / "head.log").open("wb") as log:  # `ray stop` would stop every cluster of this machine
+        process = subprocess.Popen([*command, *head, "--block"], env=environment, stdout=log, stderr=log)
     try:
+        until_it_listens(client, process)
         for spec in (f"ray://127.0.0.1:{client}", f"ray://127.0.0.1:{client}?num_cpus=2"):
             done = started(tmp_path, spec, "0", **own)
             out, said = done.communicate(timeout=100)
             assert done.returncode == 0, said
             assert out.split()
+        assert process.poll() is None
     finally:
-        subprocess.run([*command, "stop", "--force"], env=environment, capture_output=True, check=True)
+        process.terminate()
+        process.wait(60)
+
+
+def until_it_listens(port, process):
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and process.poll() is None:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1.0):
+            return
+        time.sleep(0.2)
+    pytest.fail("the head does not listen")
 
 
 def test_without_ray_it_says_what_to_install(monkeypatch):
