@@ -45,8 +45,8 @@ class SearchRequest:
             strategies.
         alike: Whom networks are to see images like, which is scored instead of what the task ranks them by;
             where a strategy trains the better ones for longer, only as long as it does. With ``scratch``.
-        pool: Who trains architectures from scratch, or teaches candidates that learn layer by layer; what is
-            found does not depend on it.
+        pool: Who trains architectures from scratch, or teaches candidates that learn layer by layer. What is
+            found depends on it only where networks are trained from scratch and told as they are done.
         confidence: Chance that the network keeps a budget that its latency was predicted to
             meet exactly; over 0.5 a margin is kept, from the model's own uncertainty.
         measured: Whether finalists will be measured. Then a budget that leaves no room for the

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 
 from hwnas import device
 from hwnas.errors import DeviceError, TransportError
@@ -56,7 +57,8 @@ def _ended(process: subprocess.Popen[bytes], lease: Lease) -> int:
             if lease.is_held:
                 continue
         except KeyboardInterrupt:  # which the command was told as well
-            process.wait(_END_S)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_END_S)
             raise
         process.send_signal(signal.SIGINT)
         deadline = time.monotonic() + _END_S
