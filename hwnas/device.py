@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -14,7 +14,7 @@ from hwnas import files, runtimes
 from hwnas.annotations import require_fields
 from hwnas.errors import DeviceError, SchemaMismatch
 from hwnas.runtimes import DEFAULT, IMPORTED, RUNTIMES
-from hwnas.shapes import require
+from hwnas.shapes import Shape, require
 
 PRECISIONS = tuple(runtimes.PRECISIONS)
 PROCESSORS = ("cpu", "gpu", "npu")
@@ -255,16 +255,7 @@ def load(name: str) -> Device:
 
 def read(path: Path) -> Device:
     """Read one descriptor; raises DeviceError naming the file and what is wrong with it."""
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise DeviceError(
-            f"a device must be described by readable TOML, but {path} is not: {error}"
-        ) from error
-    try:
-        require(data, _SHAPE, "a device", path, "mend that line")
-    except SchemaMismatch as error:
-        raise DeviceError(str(error)) from error
+    data = described(path, "a device", lambda _: _SHAPE)
     data |= {"runtimes": tuple(data.get("runtimes", (DEFAULT,))), "also": tuple(data.get("also", ()))}
     try:
         device = Device(**data)
@@ -274,6 +265,28 @@ def read(path: Path) -> Device:
         device.name == path.stem, f"a device must be named like its file, but {path} names {device.name!r}"
     )
     return device
+
+
+def described(path: Path, what: str, shape: Callable[[Mapping[str, Any]], Shape]) -> dict[str, Any]:
+    """A TOML file that describes something to measure on.
+
+    Args:
+        path: The file.
+        what: What it describes, for messages.
+        shape: Says which shape what is in it must have.
+
+    Raises:
+        DeviceError: It cannot be read, or is of another shape; what is wrong is named.
+    """
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise DeviceError(f"{what} must be described by readable TOML, but {path} is not: {error}") from error
+    try:
+        require(data, shape(data), what, path, "mend that line")
+    except SchemaMismatch as error:
+        raise DeviceError(str(error)) from error
+    return data
 
 
 def _one_of(what: str, value: str, allowed: tuple[str, ...]) -> None:

@@ -14,8 +14,19 @@ from hwnas.evaluators.base import Traits
 from hwnas.space import Architecture
 
 
+class Sendable:
+    """What evaluators of tests that go to other processes have in common."""
+
+    @property
+    def traits(self) -> Traits:
+        return Traits("scored beside others", is_sendable=True)
+
+    def identity(self) -> None:
+        return None
+
+
 @dataclass(frozen=True)
-class DiesAtFirst:
+class DiesAtFirst(Sendable):
     """Scores by the first choice; ends by a signal at the network of ``fatal``, the first three times.
 
     Attributes:
@@ -27,13 +38,6 @@ class DiesAtFirst:
     folder: Path
     fatal: tuple[int, ...]
     signal: int = signal.SIGSEGV
-
-    @property
-    def traits(self) -> Traits:
-        return Traits("scored beside others", is_sendable=True)
-
-    def identity(self) -> None:
-        return None
 
     def __call__(self, arch: Architecture) -> float:
         if arch.indices == self.fatal and _count(self.folder / "died") <= 3:
@@ -98,7 +102,7 @@ def _count(path: Path) -> int:
 
 
 @dataclass(frozen=True)
-class Uneven:
+class Uneven(Sendable):
     """Scores by the first choice; some take much longer than others.
 
     Attributes:
@@ -107,30 +111,16 @@ class Uneven:
 
     unit_s: float = 0.02
 
-    @property
-    def traits(self) -> Traits:
-        return Traits("scored beside others", is_sendable=True)
-
-    def identity(self) -> None:
-        return None
-
     def __call__(self, arch: Architecture) -> float:
         time.sleep(self.unit_s * (1 + sum(arch.indices) % 5))
         return 0.5 + (arch.indices[0] + arch.indices[1] / 10) / 20
 
 
 @dataclass(frozen=True)
-class Shares:
+class Shares(Sendable):
     """Scores by the first choice, better after more of a training; ends out of order."""
 
     share: float = 1.0
-
-    @property
-    def traits(self) -> Traits:
-        return Traits("scored beside others", is_sendable=True)
-
-    def identity(self) -> None:
-        return None
 
     def at(self, share: float) -> Shares:
         return Shares(share)
@@ -159,17 +149,10 @@ class Heavy:
 
 
 @dataclass(frozen=True)
-class Patient:
+class Patient(Sendable):
     """Scores by the first choice; the first network is done when three others are."""
 
     folder: Path
-
-    @property
-    def traits(self) -> Traits:
-        return Traits("scored beside others", is_sendable=True)
-
-    def identity(self) -> None:
-        return None
 
     def __call__(self, arch: Architecture) -> float:
         try:

@@ -25,32 +25,19 @@ SLEEP_S = 0.25  # of every model of the agent that sleeps, anchors among them
 OPTIONS = ProfileOptions(
     rounds=4, max_rounds=4, calibration_networks=4, heldout_networks=4, min_round_s=0, pool="processes:2"
 )
-_DESCRIPTOR = """
-name = "played"
-title = "Phones that are none"
-transport = "adb"
-[match]
-"ro.product.model" = "Test*"
-[options]
-folder = "hwnas"
-back_end = "tcp"
-launcher = {launcher}
-"""
 
 
 def phones(work: Path, counts: list[int]) -> dict[str, Any]:
     """How much faster several phones measure a table than one, and whether its rows are the same."""
     sys.path[:0] = [str(TESTS), str(TESTS / "phone")]
-    from testphone import Phone
+    from testphone import Phone, describe_played
 
     for name in ("config", "cache", "data"):
         setattr(files, f"user_{name}", lambda name=name: work / name)
     builder = str(TESTS.parent / "tools" / "build_agent.py")
     bundles = ["native", "--out", str(work / "cache" / "bundles")]
     subprocess.run([sys.executable, builder, *bundles], capture_output=True, check=True)
-    (work / "config" / "devices").mkdir(parents=True, exist_ok=True)
-    launcher = json.dumps([sys.executable, str(TESTS / "phone" / "played_agent.py")])
-    (work / "config" / "devices" / "played.toml").write_text(_DESCRIPTOR.format(launcher=launcher))
+    describe_played(work / "config" / "devices")
     stand = [Phone(work / f"phone{number}").start() for number in range(max(counts))]
     try:
         for phone in stand:

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -19,6 +19,7 @@ from hwnas import spaces as library
 from hwnas.cli import _usage
 from hwnas.cli._app import Json, app, emit_json, err, out, print_table
 from hwnas.cli._evaluation import show
+from hwnas.cli._foreseen import show_foreseen
 from hwnas.cli.spaces import Classes, Resolution, Strides
 from hwnas.device import Target
 from hwnas.errors import DeviceError
@@ -28,9 +29,6 @@ from hwnas.measure.store import missing_rounds, to_go_on
 from hwnas.space import SearchSpace
 from hwnas.tables import conditions
 from hwnas.tables.table import LatencyTable
-
-if TYPE_CHECKING:
-    from hwnas.measure.foresight import Foreseen
 
 _DEFAULT = ProfileOptions()
 
@@ -155,7 +153,7 @@ def profile(
         ]
     if dry_run:
         _usage.no_effect(context, "few", "layers_of", needs="without --dry-run")
-        _foresee(foreseen(described, loaded, targets, folder, options), as_json=as_json)
+        show_foreseen(foreseen(described, loaded, targets, folder, options), as_json=as_json)
         return
     described = described.with_options(
         serial=serial, agent_path=_agent_path(agent_path), op_profile=op_profile
@@ -175,38 +173,6 @@ def profile(
         emit_json({"options": asdict(options), "tables": summaries})
         return
     _print(summaries)
-
-
-def _foresee(found: list[Foreseen], *, as_json: bool) -> None:
-    """What would be measured."""
-    if as_json:
-        emit_json([item.to_json() for item in found])
-        return
-    table = Table("target", "blocks", "networks", "rounds", "measuring takes")
-    for item in found:
-        blocks = item.rows.get("block", 0)
-        least, most = (_duration(seconds) for seconds in item.seconds)
-        takes = f"{least} to {most}" if item.is_known else f"at least {least}"
-        rounds = f"{item.fewest} to {item.most}"
-        table.add_row(str(item.target), str(blocks), str(sum(item.rows.values()) - blocks), rounds, takes)
-    print_table(table)
-    if any(item.is_known for item in found):
-        out.print("by the last session of each table; models are exported before", highlight=False)
-    if not all(item.is_known for item in found):
-        out.print(
-            "at least: as the settings have it, without the way to the device and the models' own time; a "
-            "table that is begun knows better",
-            highlight=False,
-            soft_wrap=True,
-        )
-
-
-def _duration(seconds: float) -> str:
-    """About how long, in the unit that fits."""
-    for unit, size in (("h", 3600.0), ("min", 60.0)):
-        if seconds >= size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.0f} s"
 
 
 def _profile_few(

@@ -14,8 +14,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -23,7 +22,6 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from hwnas import files
 from hwnas.data import Dataset
@@ -33,7 +31,7 @@ from hwnas.evaluators.supernet.config import OneShotConfig
 from hwnas.evaluators.supernet.oneshot import SCHEMA
 from hwnas.pools import PoolSpec, opened, unordered
 from hwnas.space import SearchSpace
-from hwnas.train import checkpoint
+from hwnas.train import checkpoint, optim
 from hwnas.train.training import dataset_of
 
 if TYPE_CHECKING:
@@ -118,7 +116,7 @@ class Lesson:
         """Teach them on these images, from these weights."""
         from hwnas.evaluators.blockwise import Blockwise
 
-        with _threads(self.threads):
+        with optim.threads(self.threads):
             evaluator = Blockwise(self.space, images, self.config)
             evaluator.resume(start)
             losses = evaluator.learn_apart(numbers, self.steps)
@@ -239,13 +237,3 @@ def _told(done: Sequence[_Learnt], count: int) -> dict[str, Any]:
 def _read(described: str) -> Dataset:
     """The images, once for all tasks of a process."""
     return dataset_of(json.loads(described))
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

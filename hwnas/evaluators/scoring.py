@@ -9,6 +9,9 @@ from hwnas.evaluators.base import Evaluator, Movable, fidelities, require_sendab
 from hwnas.pools import WorkerPool
 from hwnas.space import Architecture
 
+Function = Callable[[Architecture], Any]
+Received = Callable[[Architecture, Any], float]
+
 
 class Scoring:
     """An evaluator in a pool: architectures go in by a number, and scores come out as they are done.
@@ -25,8 +28,8 @@ class Scoring:
         if pool.is_elsewhere:
             require_sendable(evaluator)
         self._evaluator, self.pool = evaluator, pool
-        self._sent: dict[float, tuple[Evaluator, Callable[[Architecture], Any]]] = {}  # by share
-        self._asked: dict[int, tuple[Architecture, float]] = {}
+        self._ways: dict[float, tuple[Function, Received]] = {}  # by share
+        self._asked: dict[int, tuple[Architecture, Received]] = {}
 
     def submit(self, number: int, arch: Architecture, share: float = 1.0) -> None:
         """Ask for the score of an architecture after a share of a training.
@@ -34,18 +37,17 @@ class Scoring:
         Raises:
             SpaceError: The evaluator cannot train for less.
         """
-        _, function = self._at(share)
-        self._asked[number] = arch, share
+        if share not in self._ways:
+            self._ways[share] = self._way(share)
+        function, received = self._ways[share]
+        self._asked[number] = arch, received
         self.pool.submit(number, function, arch)
 
-    def next(self) -> tuple[int, float]:
-        """Number and score of one that is done; waits for it, as ``WorkerPool.next`` does."""
+    def next(self) -> tuple[int, Architecture, float]:
+        """Number, architecture and score of one that is done; waits for it, as ``WorkerPool.next`` does."""
         number, answer = self.pool.next()
-        arch, share = self._asked.pop(number)
-        evaluator, function = self._at(share)
-        if function is not evaluator and isinstance(evaluator, Movable):
-            return number, evaluator.received(arch, answer)
-        return number, float(answer)
+        arch, received = self._asked.pop(number)
+        return number, arch, received(arch, answer)
 
     def all(self, architectures: Iterable[Architecture]) -> list[float]:
         """The scores of several, in their order."""
@@ -53,15 +55,14 @@ class Scoring:
         for number, arch in enumerate(asked):
             self.submit(number, arch)
         try:
-            found = dict(self.next() for _ in asked)
+            found = {number: score for number, _, score in (self.next() for _ in asked)}
         finally:
             self.pool.abandon()
         return [found[number] for number in range(len(asked))]
 
-    def _at(self, share: float) -> tuple[Evaluator, Callable[[Architecture], Any]]:
-        """The evaluator of a share, and what the pool is given of it, which is always the same."""
-        if share not in self._sent:
-            own = self._evaluator if share == 1 else fidelities(self._evaluator).at(share)
-            is_moved = not self.pool.has_files and isinstance(own, Movable)
-            self._sent[share] = own, own.moved() if is_moved and isinstance(own, Movable) else own
-        return self._sent[share]
+    def _way(self, share: float) -> tuple[Function, Received]:
+        """What the pool is given for a share of a training, and what makes scores of its answers."""
+        own = self._evaluator if share == 1 else fidelities(self._evaluator).at(share)
+        if isinstance(own, Movable) and not self.pool.has_files:
+            return own.moved(), own.received
+        return own, lambda _, answer: float(answer)

@@ -274,19 +274,13 @@ class FromScratch:
         return same and all(metadata.get(name) == own[name] for name in ("space", "data"))
 
     def _train(self, network: nn.Module) -> float:
-        import torch
+        from hwnas.train import fit, optim
 
-        from hwnas.train import fit
-
-        before = torch.get_num_threads()
-        torch.set_num_threads(self.threads or before)
-        try:
+        with optim.threads(self.threads):
             batch_size = self.config.batch_size or min(_BATCH_SIZE, len(self._data.train))
             config = replace(self.config, batch_size=batch_size)
             score = fit(network, self._data, config).val
             return self.task.merit(score, self.class_weights)
-        finally:
-            torch.set_num_threads(before)
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,9 @@ from hwnas.transport.base import Reply, Transport
 
 _ATTEMPTS = 2
 _ANCHORS = ("anchor", "heavy")  # names in the plan; also prefixes of what their replies tell
-_ANCHOR_SAMPLES = 4
+ANCHOR_SAMPLES = 4
+"""Of each anchor beside a job."""
+
 _KEPT = (  # fields of a reply that stay with its row
     "inner",
     "warmup_runs",
@@ -302,7 +304,7 @@ class Engine:
         path = job.path if job else self._anchors[name]
         line = plan_line(name, path, self._target, self._options) | {"keep": job is None}
         line |= {"cache": self._transport.cache} if self._transport.cache else {}
-        return line | (job.given.fields() if job else {"samples": _ANCHOR_SAMPLES})
+        return line | (job.given.fields() if job else {"samples": ANCHOR_SAMPLES})
 
     def _outcome(self, job: Job, reply: Reply, anchors: Sequence[tuple[Reply, Reply]]) -> JobResult:
         """A finished job; with its energy where that was asked for, or why there is none."""

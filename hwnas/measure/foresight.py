@@ -9,12 +9,11 @@ from typing import Any
 
 from hwnas.device import Device, Target
 from hwnas.measure import adaptive, plan
+from hwnas.measure.engine import ANCHOR_SAMPLES
 from hwnas.measure.options import ProfileOptions
 from hwnas.space import SearchSpace
 from hwnas.tables import places
 from hwnas.tables.table import LatencyTable
-
-_ANCHOR_SAMPLES = 4
 
 
 @dataclass(frozen=True)
@@ -101,5 +100,5 @@ def _measured(table: LatencyTable) -> float | None:
 
 def _least(options: ProfileOptions) -> float:
     """A row and two anchors, as short as the settings allow."""
-    samples = options.samples + 2 * _ANCHOR_SAMPLES
+    samples = options.samples + 2 * ANCHOR_SAMPLES
     return (3 * options.warmup_min_ms + samples * options.min_sample_ms) / 1e3

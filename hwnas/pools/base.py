@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from hwnas.errors import HwnasError, TaskLost
@@ -13,6 +14,15 @@ Answer = TypeVar("Answer")
 
 ATTEMPTS = 3
 """How often a task is begun whose worker is lost, before it is taken to be what ends its workers."""
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """A task as a pool has it: ``function(item)``, under the number of whoever gave it."""
+
+    number: int
+    function: Callable[[Any], Any]
+    item: Any
 
 
 class WorkerPool(Protocol):

@@ -6,7 +6,6 @@ import os
 from collections import Counter, deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from multiprocessing import connection, get_context, parent_process, resource_tracker
 from multiprocessing.connection import Connection
 from threading import Thread
@@ -15,16 +14,9 @@ from typing import Any
 from hwnas import plugins
 from hwnas.children import out_of_reach
 from hwnas.endings import ended, remedy
-from hwnas.pools.base import ATTEMPTS, answered, lost, replied
+from hwnas.pools.base import ATTEMPTS, Submitted, answered, lost, replied
 
 _LAST_BREATH_S = 10.0  # between the end of a process's pipe and that of the process
-
-
-@dataclass(frozen=True)
-class _Task:
-    number: int
-    function: Callable[[Any], Any]
-    item: Any
 
 
 class Processes:
@@ -36,13 +28,13 @@ class Processes:
     def __init__(self, count: int) -> None:
         self.size = count
         self._idle: list[_Worker] = []
-        self._busy: dict[Any, tuple[_Worker, _Task]] = {}
-        self._waiting: deque[_Task] = deque()
+        self._busy: dict[Any, tuple[_Worker, Submitted]] = {}
+        self._waiting: deque[Submitted] = deque()
         self._deaths: Counter[int] = Counter()
 
     def submit(self, number: int, function: Callable[[Any], Any], item: Any) -> None:
         """As of ``WorkerPool``; begun at once where a process is free."""
-        self._waiting.append(_Task(number, function, item))
+        self._waiting.append(Submitted(number, function, item))
         self._begin()
 
     def next(self) -> tuple[int, Any]:
@@ -80,7 +72,7 @@ class Processes:
             worker = self._sent(task)
             self._busy[worker.connection] = worker, task
 
-    def _sent(self, task: _Task) -> _Worker:
+    def _sent(self, task: Submitted) -> _Worker:
         """The process that has the task now."""
         while self._idle:
             worker = self._idle.pop()
@@ -95,7 +87,7 @@ class Processes:
             worker.connection.send((task.function, task.item))
         return worker
 
-    def _bury(self, worker: _Worker, task: _Task) -> None:
+    def _bury(self, worker: _Worker, task: Submitted) -> None:
         """Let another process have the task of one that died; raises TaskLost where too many have had it."""
         worker.process.join(_LAST_BREATH_S)
         status = worker.process.exitcode

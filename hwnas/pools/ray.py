@@ -16,27 +16,19 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import hwnas
 from hwnas import plugins
 from hwnas.errors import HwnasError
-from hwnas.pools.base import ATTEMPTS, answered, lost, replied
+from hwnas.pools.base import ATTEMPTS, Submitted, answered, lost, replied
 from hwnas.pools.spec import PoolSpec
 
 _HELLO_S = 120.0  # until a first worker has imported hwnas
 _LISTENER_S = 10.0
 _TOKEN = Path("~/.ray/auth_token")  # where Ray keeps it
 _COUNTED_S = 2.0  # so long a count of the cluster's machines holds
-
-
-@dataclass(frozen=True)
-class _Task:
-    number: int
-    function: Callable[[Any], Any]
-    item: Any
 
 
 class RayCluster:
@@ -52,11 +44,10 @@ class RayCluster:
 
     def __init__(self, ray: Any, spec: PoolSpec) -> None:
         self._ray, self._spec = ray, spec
-        resources = {"num_cpus": spec.num_cpus, "num_gpus": spec.num_gpus}
-        self._run = ray.remote(max_retries=ATTEMPTS - 1, **resources)(replied)
+        self._run = _remote(ray, spec, replied)
         self._functions: dict[int, tuple[Callable[[Any], Any], Any]] = {}
-        self._waiting: deque[_Task] = deque()
-        self._busy: dict[Any, _Task] = {}
+        self._waiting: deque[Submitted] = deque()
+        self._busy: dict[Any, Submitted] = {}
         self._counted, self._fits = -_COUNTED_S, 1
 
     @property
@@ -64,14 +55,14 @@ class RayCluster:
         """As many tasks as the cluster has CPUs and GPUs for, with the machines that it has now."""
         if (now := time.monotonic()) - self._counted >= _COUNTED_S:
             self._counted, there = now, self._ray.cluster_resources()
-            wanted = {"CPU": self._spec.num_cpus, "GPU": self._spec.num_gpus}
-            fits = [int(there.get(name, 0.0) / amount + 1e-9) for name, amount in wanted.items() if amount]
+            wanted = _wanted(self._spec).items()
+            fits = [int(there.get(name, 0.0) / amount + 1e-9) for name, amount in wanted if amount]
             self._fits = max(1, min(fits))
         return self._fits
 
     def submit(self, number: int, function: Callable[[Any], Any], item: Any) -> None:
         """As of ``WorkerPool``."""
-        self._waiting.append(_Task(number, function, item))
+        self._waiting.append(Submitted(number, function, item))
         self._begin()
 
     def next(self) -> tuple[int, Any]:
@@ -100,7 +91,7 @@ class RayCluster:
             self._functions[id(function)] = function, self._ray.put(function)
         return self._functions[id(function)][1]
 
-    def _reply(self, found: Any, task: _Task) -> tuple[bool, Any]:
+    def _reply(self, found: Any, task: Submitted) -> tuple[bool, Any]:
         errors = self._ray.exceptions
         try:
             reply: tuple[bool, Any] = self._ray.get(found)
@@ -205,7 +196,7 @@ def _require_listener(address: str | None) -> None:
 def _require_resources(ray: Any, spec: PoolSpec) -> None:
     """Refuse what the cluster has not: Ray would wait for it for ever."""
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    wanted = {"CPU": spec.num_cpus, "GPU": spec.num_gpus}
+    wanted = _wanted(spec)
     if not any(all(node.get(name, 0.0) >= amount for name, amount in wanted.items()) for node in nodes):
         most = {name: max((node.get(name, 0.0) for node in nodes), default=0.0) for name in wanted}
         raise HwnasError(
@@ -216,11 +207,8 @@ def _require_resources(ray: Any, spec: PoolSpec) -> None:
 
 
 def _require_same_version(ray: Any, spec: PoolSpec) -> None:
-    resources = {"num_cpus": spec.num_cpus, "num_gpus": spec.num_gpus}
     try:
-        theirs = ray.get(
-            ray.remote(max_retries=ATTEMPTS - 1, **resources)(_version).remote(), timeout=_HELLO_S
-        )
+        theirs = ray.get(_remote(ray, spec, _version).remote(), timeout=_HELLO_S)
     except ray.exceptions.RayError as error:
         raise HwnasError(
             "the machines of a Ray cluster must have hwnas, and the plug-ins under the same paths, but a "
@@ -231,6 +219,17 @@ def _require_same_version(ray: Any, spec: PoolSpec) -> None:
             f"the machines of a Ray cluster must have the same version of hwnas, but one has {theirs} and "
             f"this one {hwnas.__version__}: install the same on each"
         )
+
+
+def _remote(ray: Any, spec: PoolSpec, function: Callable[..., Any]) -> Any:
+    """A function as Ray runs it: with what a task asks for, and again where its worker is lost."""
+    resources = {"num_cpus": spec.num_cpus, "num_gpus": spec.num_gpus}
+    return ray.remote(max_retries=ATTEMPTS - 1, **resources)(function)
+
+
+def _wanted(spec: PoolSpec) -> dict[str, float]:
+    """What a task asks for, as Ray counts what there is."""
+    return {"CPU": spec.num_cpus, "GPU": spec.num_gpus}
 
 
 def _version() -> str:

@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from typing import Any
 
 from hwnas import files
 from hwnas.errors import HwnasError
@@ -143,7 +142,7 @@ class Desk:
                 "nobody measures any more"
             ) from error
         for granted in found:
-            unit: Any = self._units.get(granted.unit)
+            unit = self._units.get(granted.unit)
             if unit is None or granted.until <= self._now():
                 continue
             lock = self._locks.take_unit(unit, granted.holder)

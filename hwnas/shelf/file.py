@@ -15,7 +15,6 @@ and one of somebody who borrows from a service (``hwnas devices serve``)::
 from __future__ import annotations
 
 import hashlib
-import tomllib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,11 +22,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from hwnas import device
-from hwnas.errors import DeviceError, SchemaMismatch
-from hwnas.shapes import require
+from hwnas.errors import DeviceError
 
-_UNITS = {"unit": [{"device": str, "serial": str}]}
-_SERVICE = {"service": str, "token_file": str}
+_UNITS: dict[str, Any] = {"unit": [{"device": str, "serial": str}]}
+_SERVICE: dict[str, Any] = {"service": str, "token_file": str}
 
 
 @dataclass(frozen=True)
@@ -79,20 +77,15 @@ def read(path: Path) -> Shelf:
     Raises:
         DeviceError: It is none, names a device that is not described, or one unit twice.
     """
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise DeviceError(
-            f"a shelf must be described by readable TOML, but {path} is not: {error}"
-        ) from error
-    try:
-        require(data, _SERVICE if "service" in data else _UNITS, "a shelf", path, "mend that line")
-    except SchemaMismatch as error:
-        raise DeviceError(str(error)) from error
-    _require_known(data, _SERVICE if "service" in data else _UNITS, path)
+    data = device.described(path, "a shelf", _shape)
+    _require_known(data, _shape(data), path)
     for item in data.get("unit", ()):
         _require_known(item, _UNITS["unit"][0], path)
     return _of_service(data, path) if "service" in data else _of_units(data, path)
+
+
+def _shape(data: Mapping[str, Any]) -> dict[str, Any]:
+    return _SERVICE if "service" in data else _UNITS
 
 
 def _require_known(data: Mapping[str, Any], known: Collection[str], path: Path) -> None:

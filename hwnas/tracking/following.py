@@ -7,14 +7,13 @@ that begins anew there is another run, as its curves are others.
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from hwnas import files
+from hwnas import files, torchrun
 from hwnas.errors import HwnasError, typed
 from hwnas.runs import records
 from hwnas.runs.folder import RunFolder
@@ -115,7 +114,7 @@ def usable(given: Sequence[str | Tracker], folder: Path) -> tuple[Tracker, ...]:
         TrackingError: One is not known, not installed, there twice, or cannot keep runs at its place.
     """
     trackers = made(given)
-    if os.environ.get("RANK", "0") != "0":
+    if torchrun.number() != 0:
         return ()
     for tracker in trackers:
         tracker.check(folder)

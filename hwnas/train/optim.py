@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -119,3 +120,14 @@ def autocast(device: torch.device, precision: str = AUTO, *, exact: bool = False
 def scaler(device: torch.device, precision: str) -> torch.amp.GradScaler:
     """Keeps gradients of fp16 from vanishing (arXiv:1710.03740); of other precisions does nothing."""
     return torch.amp.GradScaler(device.type, enabled=precision == "fp16")
+
+
+@contextmanager
+def threads(count: int | None) -> Iterator[None]:
+    """Have PyTorch compute with so many threads in here; None leaves them as they are."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -7,10 +7,9 @@ import subprocess
 import sys
 import threading
 from collections import Counter
-from pathlib import Path
 
 import pytest
-from testphone import PROPERTIES, THERMAL
+from testphone import PROPERTIES, THERMAL, describe_played
 from typer.testing import CliRunner
 
 from hwnas import device as devices
@@ -22,19 +21,6 @@ from hwnas.shelf import leasing, locks
 from hwnas.tables.table import LatencyTable
 
 pytestmark = pytest.mark.usefixtures("warm_processes")
-PLAYED = Path(__file__).with_name("played_agent.py")
-DESCRIPTOR = """
-name = "played"
-title = "Phones for tests"
-transport = "adb"
-[match]
-"ro.product.model" = "Test*"
-[options]
-folder = "hwnas"
-back_end = "tcp"
-patience_s = 2
-launcher = {launcher}
-"""
 OPTIONS = ProfileOptions(
     rounds=3, max_rounds=3, calibration_networks=1, heldout_networks=1, pool="processes:1", min_round_s=0
 )
@@ -49,10 +35,7 @@ def stand(new_phone, tcp, bundle, home, tmp_path, monkeypatch):
         phones = [new_phone(**options) for _ in speeds]
         for phone, speed in zip(phones, speeds, strict=True):
             (phone.root / "speed.json").write_text(json.dumps(speed))
-        folder = home / "config" / "devices"
-        folder.mkdir(parents=True, exist_ok=True)
-        launcher = json.dumps([sys.executable, str(PLAYED)])
-        (folder / "played.toml").write_text(DESCRIPTOR.format(launcher=launcher))
+        describe_played(home / "config" / "devices", patience_s=2)
         file = tmp_path / "shelf.toml"
         file.write_text(
             "".join(f'[[unit]]\ndevice = "played"\nserial = "{phone.serial}"\n' for phone in phones)

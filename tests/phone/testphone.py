@@ -148,6 +148,26 @@ class Phone:
         return found
 
 
+_PLAYED = """
+name = "played"
+title = "Phones that are none"
+transport = "adb"
+[match]
+"ro.product.model" = "Test*"
+[options]
+folder = "hwnas"
+back_end = "tcp"
+"""
+
+
+def describe_played(folder: Path, **options: Any) -> None:
+    """Put a descriptor of phones into a user's folder whose agent times nothing: ``played_agent``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    options |= {"launcher": [sys.executable, str(HERE / "played_agent.py")]}
+    lines = "".join(f"{name} = {json.dumps(value)}\n" for name, value in options.items())
+    (folder / "played.toml").write_text(_PLAYED + lines)
+
+
 def build_cross(arch: str, folder: Path) -> Path:
     """The bundle as users get it, built from downloads; skips where there is no Debian to take it from."""
     for program in ("apt-get", "dpkg-deb"):

@@ -275,6 +275,7 @@ def test_trackers_that_do_not_follow_keep_what_they_know(run):
 
 
 def test_of_the_processes_of_torchrun_the_first_alone_logs(run, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")  # torchrun sets both
     monkeypatch.setenv("RANK", "1")
     assert following.usable([Remembering()], run) == ()
     monkeypatch.setenv("RANK", "0")

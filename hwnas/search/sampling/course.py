@@ -17,6 +17,7 @@ from hwnas.search.base import scored
 from hwnas.search.history import Ask, History, Told
 from hwnas.search.problem import Problem
 from hwnas.search.session import Session
+from hwnas.space import Architecture
 
 if TYPE_CHECKING:
     from hwnas.search.sampling.loop import Sampler, SamplingStrategy
@@ -55,7 +56,7 @@ class SamplingCourse:
         self.trace: list[Mapping[str, Any]] = []
         self.is_written = strategy.parallel == 1 and scoring.pool.is_elsewhere
         self._written: set[int] = set()
-        self._answers: dict[int, float] = {}
+        self._answers: dict[int, tuple[Architecture, float]] = {}
         self._began, self._last = time.monotonic(), time.monotonic()
         self._known = sum(trial.share for trial in history.known)
 
@@ -73,10 +74,10 @@ class SamplingCourse:
                     break
             if not self.in_hand:
                 return self.trace
-            number, quality = self.scoring.next()
-            self._answers[number] = quality
+            number, arch, quality = self.scoring.next()
+            self._answers[number] = arch, quality
             for ask in self._done():
-                self._score(ask, self._answers.pop(ask.number))
+                self._score(ask, *self._answers.pop(ask.number))
 
     def _due(self) -> list[Ask]:
         """Whom to ask for now."""
@@ -130,10 +131,9 @@ class SamplingCourse:
                 break
         return found
 
-    def _score(self, ask: Ask, quality: float) -> None:
+    def _score(self, ask: Ask, arch: Architecture, quality: float) -> None:
         """Write a score down and tell it."""
-        indices = self._architecture(ask)
-        trial = scored(self.problem, self.problem.blocks.architecture(indices), quality, ask.share)
+        trial = scored(self.problem, arch, quality, ask.share)
         told = Told(trial, ask.number if ask.number in self._written else None)
         now = time.monotonic()
         self.history.append(len(self.trace) + 1, told, now - self._last)
@@ -171,13 +171,6 @@ class SamplingCourse:
                 f"{_listed(indices)} where {_listed(ask.indices)} is asked: use the same seed",
                 field="indices",
             )
-
-    def _architecture(self, ask: Ask) -> tuple[int, ...]:
-        if ask.indices is None:
-            raise SchemaMismatch(
-                f"an ask must be of an architecture, but {ask.number} is of none", field="ask"
-            )
-        return ask.indices
 
 
 def _listed(indices: tuple[int, ...] | None) -> str:
