@@ -56,7 +56,7 @@ def _measured(work: Path, serials: list[str]) -> LatencyTable:
     device = devices.load("played")
     target = device.target("litert", "int8")
     out = work / f"out{len(serials)}"
-    space = spaces.load("macro", resolution=32)
+    space = spaces.load("proxylessnas", resolution=32, num_classes=10)
     found = measure.profile(device, space, [target], out, OPTIONS, shelf=shelf.read(path))[target]
     return LatencyTable.load(found)
 
