@@ -22,9 +22,7 @@ from hwnas.tables.table import LatencyTable
 
 TESTS = Path(__file__).resolve().parents[1] / "tests"
 SLEEP_S = 0.25  # of every model of the agent that sleeps, anchors among them
-OPTIONS = ProfileOptions(
-    rounds=4, max_rounds=4, calibration_networks=4, heldout_networks=4, min_round_s=0, pool="processes:2"
-)
+OPTIONS = ProfileOptions(rounds=4, max_rounds=4, min_round_s=0, pool="processes:2")
 
 
 def phones(work: Path, counts: list[int]) -> dict[str, Any]:
@@ -56,7 +54,7 @@ def _measured(work: Path, serials: list[str]) -> LatencyTable:
     device = devices.load("played")
     target = device.target("litert", "int8")
     out = work / f"out{len(serials)}"
-    space = spaces.load("proxylessnas", resolution=32, num_classes=10)
+    space = spaces.load("fbnet", resolution=32, num_classes=10)
     found = measure.profile(device, space, [target], out, OPTIONS, shelf=shelf.read(path))[target]
     return LatencyTable.load(found)
 

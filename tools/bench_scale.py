@@ -77,10 +77,12 @@ def searched(
     marks: list[float] = []
     session = Session(workers=PoolSpec(count=workers), tell=lambda _: marks.append(time.monotonic()))
     result = strategy.search(problem, Slept(), np.random.default_rng(seed), session)
-    first = workers  # processes start with the first ones
-    slept = sum(seconds_of(trial.indices) for trial in result.trials[first:])
-    wall = marks[-1] - marks[first - 1]
-    return {"wall_s": wall, "utilisation": slept / (workers * wall)}
+    begin, end = marks[workers - 1], marks[-1]  # processes start with the first ones
+    slept = sum(
+        max(0.0, told - max(begin, told - seconds_of(trial.indices)))
+        for trial, told in zip(result.trials, marks, strict=True)
+    )
+    return {"wall_s": end - begin, "utilisation": slept / (workers * (end - begin))}
 
 
 def waiting(options: Any) -> dict[str, Any]:
