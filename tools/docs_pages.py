@@ -12,6 +12,7 @@ from pathlib import Path
 import typer
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from nbconvert import MarkdownExporter
 from typer.cli import get_docs_for_click
 
 import hwnas
@@ -31,6 +32,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         "reference/settings.md": _settings(),
         "reference/api.md": _api(),
         **{page: (_ROOT / source).read_text("utf-8") for page, source in _TAKEN.items()},
+        **{f"notebooks/{path.stem}.md": _notebook(path) for path in (_ROOT / "examples").glob("*.ipynb")},
     }
     for page, text in made.items():
         files.append(File.generated(config, page, content=text))
@@ -42,6 +44,12 @@ def _command_line() -> str:
     return get_docs_for_click(
         obj=command, ctx=typer.Context(command, info_name="hwnas"), name="hwnas", title="Command line"
     )
+
+
+def _notebook(path: Path) -> str:
+    """Its cells, and what they said when it was last run."""
+    text, _ = MarkdownExporter().from_filename(str(path))
+    return str(text)
 
 
 def _settings() -> str:

@@ -22,9 +22,9 @@ CONNECT_S = 10.0
 _PERSIST_S = 60  # the shared connection ends by itself after this, should nobody be left to end it
 
 _REFUSALS = {
-    "Host key verification failed": "connect once with `ssh {address}` and compare the key that it shows",
+    "Host key verification failed": "connect once with `ssh {where}` and compare the key that it shows",
     "REMOTE HOST IDENTIFICATION HAS CHANGED": "find out why the key of the board has changed",
-    "Permission denied": "put your public key on the board (`ssh-copy-id {address}`)",
+    "Permission denied": "put your public key on the board (`ssh-copy-id {where}`)",
     "Could not resolve hostname": "check the option address of the device",
     "Bad configuration option": "check the option ssh of the device",
 }
@@ -66,7 +66,7 @@ class SshProgram:
             if sign in text:
                 raise TransportError(
                     f"a board must let this computer in, but ssh says: {text[-500:]}: "
-                    + remedy.format(address=self._address)
+                    + remedy.format(where=shlex.join([*self._options, self._address]))
                 )
         raise LinkLost(f"ssh {self._address} says: {text[-300:]}")
 

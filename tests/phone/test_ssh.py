@@ -197,7 +197,9 @@ def test_the_gpu_of_a_board_is_found_by_the_bundle_for_it(board):
 def test_an_unknown_host_key_is_refused(board):
     (board.root / "known_hosts").write_text("")
     with (
-        pytest.raises(TransportError, match=r"connect once with `ssh .*` and compare") as caught,
+        pytest.raises(
+            TransportError, match=rf"connect once with `ssh .*-p {board.port} .*@127.0.0.1` and compare"
+        ) as caught,
         connect(board.device()),
     ):
         pass
