@@ -16,7 +16,6 @@ from hwnas.evaluators.base import (
     fidelities,
     shared_weights,
 )
-from hwnas.latency.base import FloatArray
 from hwnas.runs.trial import Trial
 from hwnas.search.problem import Problem
 from hwnas.search.session import Session
@@ -91,17 +90,14 @@ class SearchResult:
             networks.setdefault(canonical.key(trial.indices), []).append(trial)
         means = [replace(ts[0], quality=fmean(t.quality for t in ts)) for ts in networks.values()]
         means.sort(key=lambda t: (t.costs, t.objectives, -t.quality))
-        costs = np.array([(*t.costs, *t.objectives, -t.quality) for t in means])
-        return tuple(
-            trial
-            for number, (trial, own) in enumerate(zip(means, costs, strict=True))
-            if not _beaten(own, costs) and not (costs[:number] == own).all(axis=1).any()
-        )
-
-
-def _beaten(own: FloatArray, costs: FloatArray) -> bool:
-    """Whether another row is nowhere worse and somewhere better."""
-    return bool(((costs <= own).all(axis=1) & (costs < own).any(axis=1)).any())
+        front: list[Trial] = []
+        values = np.array([(*t.costs, *t.objectives, -t.quality) for t in means])
+        kept = np.empty_like(values)
+        for trial, own in zip(means, values, strict=True):  # what beats one stands before it: they are sorted
+            if not (kept[: len(front)] <= own).all(axis=1).any():
+                kept[len(front)] = own
+                front.append(trial)
+        return tuple(front)
 
 
 class Strategy(Protocol):
