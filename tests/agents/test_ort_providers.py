@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
-from installed import needs_agent, works
+from installed import need_agent, works
 from quick_measuring import JOB
 
 from hwnas import device, files, runtimes
@@ -230,9 +230,9 @@ def test_a_provider_that_is_not_there_is_a_sentence(name: str, on: str) -> None:
         greet(transport, target, ProfileOptions())
 
 
-@needs_agent("onnxruntime_openvino")
 def test_openvino_takes_all_and_computes_in_fp32(models: Models) -> None:
     """Really, where a processor is that the plug-in takes."""
+    need_agent("onnxruntime_openvino")
     jobs = [
         {**JOB, "job": kind, "model": str(models["onnxruntime", kind]), "processor": "cpu", "precision": kind}
         for kind in ("fp32", "int8")
