@@ -5,6 +5,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from multiprocessing.reduction import ForkingPickler
 from typing import Any, Protocol, TypeVar
 
 from hwnas.errors import HwnasError, TaskLost
@@ -97,7 +98,19 @@ def replied(function: Callable[[Asked], Answer], item: Asked) -> tuple[bool, Any
         return False, error
     except Exception as error:  # noqa: BLE001  (raised where the task came from)
         error.add_note(f"in a process that had {named(item)}:\n{traceback.format_exc()}")
-        return False, error
+        return False, sendable(error)
+
+
+def sendable(error: Exception) -> Exception:
+    """The error itself, or what it says where it would not arrive as it is."""
+    try:
+        ForkingPickler.loads(ForkingPickler.dumps(error))
+    except Exception:  # noqa: BLE001  (it holds a lock, or is made of other arguments than it keeps)
+        said = RuntimeError(f"{type(error).__name__}: {error}")
+        for note in getattr(error, "__notes__", ()):
+            said.add_note(note)
+        return said
+    return error
 
 
 def answered(reply: tuple[bool, Any]) -> Any:

@@ -125,7 +125,16 @@ def _serve(questions: Connection) -> None:
             function, item = questions.recv()
         except EOFError:
             return
-        questions.send(replied(function, item))
+        reply = replied(function, item)
+        try:
+            questions.send(reply)
+        except OSError:  # nobody is there any more
+            return
+        except Exception as error:  # noqa: BLE001  (an answer that cannot be sent)
+            said = (
+                f"an answer must be what can be sent to another process, but {type(error).__name__}: {error}"
+            )
+            questions.send((False, RuntimeError(said)))
 
 
 def _follow() -> None:

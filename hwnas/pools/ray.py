@@ -178,7 +178,7 @@ def _join(ray: Any, spec: PoolSpec, address: str | None) -> None:
             logging_level=logging.ERROR,
             **new,
         )
-    except (ConnectionError, RuntimeError, ValueError, OSError, TimeoutError) as error:
+    except Exception as error:  # Ray raises bare ones as well, where a machine is too busy to start it
         raise HwnasError(
             f"a Ray cluster must be reachable, but {address or 'a new one of this machine'} is not: "
             f"{_line(error)}: see whether `ray start --head` runs there, with the same Ray and Python, "

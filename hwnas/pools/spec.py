@@ -11,7 +11,9 @@ from urllib.parse import parse_qsl
 from hwnas.errors import SpaceError
 
 PROCESSES, RAY = "processes", "ray"
-_FORM = re.compile(r"(processes)(?::(\d{1,4}))?|(ray)(?:://([^/?#\s@]+))?(?:\?([^\s#]+))?")
+_FORM = re.compile(
+    r"(processes)(?::(\d{1,4}))?|(ray)(?:://((?:[^/?#\s@:\[\]]+|\[[^/?#\s@\]]+\]):\d{1,5}))?(?:\?([^\s#]+))?"
+)
 _ASKED = ("num_cpus", "num_gpus")
 _HOW = (
     "a pool must be processes:N or ray[://HOST:PORT][?num_cpus=C&num_gpus=G], but got {!r}: give processes:2 "
@@ -50,6 +52,8 @@ class PoolSpec:
             raise SpaceError(_HOW.format(text))
         if found[1]:
             return cls(count=_at_least_one(int(found[2] or 1), text))
+        if found[4] and not 0 < int(found[4].rpartition(":")[2]) < 65536:
+            raise SpaceError(_HOW.format(text))
         return cls(RAY, address=found[4], **_resources(found[5] or "", text))
 
     @property

@@ -35,6 +35,7 @@ def session(model: bytes | Path, *, threads: int = 1, optimized: Path | None = N
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.log_severity_level = 3  # errors
+    options.add_session_config_entry("session.x64quantprecision", "1")  # or sums overflow without VNNI
     if optimized is not None:
         options.optimized_model_filepath = str(optimized)
     content = content_of(model)

@@ -1,16 +1,19 @@
 """Running any command with a unit of a shelf, which is ours until it ends.
 
 The command finds the unit in its environment: hwnas by ``hwnas.transport``, adb itself by its own variable.
+It ends with this process, however that ends.
 """
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import signal
 import subprocess
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from hwnas import device
@@ -21,6 +24,8 @@ from hwnas.transport import SERIALS, serials
 
 _LOOK_S = 0.2
 _END_S = 30.0  # for a command to end once its lease is lost
+_TERM_S = 5.0  # for one to end that is asked to, before it is killed
+_SET_PDEATHSIG = 1  # of prctl
 
 
 def run(shelf: Shelf, name: str, command: Sequence[str]) -> int:
@@ -32,15 +37,35 @@ def run(shelf: Shelf, name: str, command: Sequence[str]) -> int:
     """
     with leased(shelf, name, most=1) as (lease,):
         try:
-            process = subprocess.Popen(list(command), env=_environment(lease.unit))
+            process = subprocess.Popen(
+                list(command), env=_environment(lease.unit), preexec_fn=_to_end_with_this_process()
+            )
         except OSError as error:
             raise DeviceError(f"a command must be a program, but {command[0]} is none: {error}") from error
         try:
-            return _ended(process, lease)
+            code = _ended(process, lease)
         finally:
-            if process.poll() is None:
-                process.kill()
-            process.wait()
+            _end(process)
+        return code if code >= 0 else 128 - code  # as shells say that a signal ended it
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    try:
+        if process.poll() is None:
+            process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_TERM_S)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _to_end_with_this_process() -> Callable[[], object] | None:
+    """What a command does before it begins: ask Linux to be ended with us, as the unit then is not ours."""
+    if sys.platform != "linux":
+        return None
+    prctl = ctypes.CDLL(None).prctl
+    return lambda: prctl(_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _environment(unit: Unit) -> dict[str, str]:

@@ -26,6 +26,7 @@ from hwnas.errors import DeviceError
 
 _UNITS: dict[str, Any] = {"unit": [{"device": str, "serial": str}]}
 _SERVICE: dict[str, Any] = {"service": str, "token_file": str}
+_ADB_PORT = 5555
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,9 @@ class Shelf:
 
     @property
     def folder(self) -> Path:
-        """Where it is kept who has what."""
-        return self.path.with_name(f".{self.path.name}.leases")
+        """Where it is kept who has what: beside the file itself, by whatever link it is reached."""
+        file = self.path.resolve()
+        return file.with_name(f".{file.name}.leases")
 
 
 def read(path: Path) -> Shelf:
@@ -109,7 +111,7 @@ def _of_units(data: dict[str, Any], path: Path) -> Shelf:
                 f"a unit must be a phone or a board with a serial number or an address, but {path} has "
                 f"{str(unit)!r}: mend that entry"
             )
-        if unit.serial in [other.serial for other in units[:number]]:
+        if _place(unit.serial) in [_place(other.serial) for other in units[:number]]:
             raise DeviceError(
                 f"a unit must stand on a shelf once, but {path} has {unit.serial} twice: drop one"
             )
@@ -118,9 +120,23 @@ def _of_units(data: dict[str, Any], path: Path) -> Shelf:
     return Shelf(path, units)
 
 
+def _place(serial: str) -> str:
+    """The same for two ways to write one address: host names in any case, and adb's usual port."""
+    user, at, host = serial.lower().rpartition("@")
+    name, colon, port = host.partition(":")
+    where = "127.0.0.1" if name == "localhost" else name
+    is_address = not at and where.count(".") == 3 and where.replace(".", "").isdigit()
+    return f"{user}{at}{where}" + (f":{port or _ADB_PORT}" if colon or is_address else "")
+
+
 def _of_service(data: dict[str, Any], path: Path) -> Shelf:
-    address = urlsplit(data["service"])
-    if address.scheme not in ("http", "https") or not address.hostname or address.username:
+    try:
+        address = urlsplit(data["service"])
+        is_known = address.scheme in ("http", "https") and address.hostname and not address.username
+        is_known = is_known and (address.port is None or address.port > 0)
+    except ValueError:  # brackets of no address, a port that is no number
+        is_known = False
+    if not is_known:
         raise DeviceError(
             f"the service of a shelf must be http://HOST:PORT or https://HOST, but {path} has "
             f"{data['service']!r}: mend that line"

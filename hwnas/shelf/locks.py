@@ -1,12 +1,15 @@
 """Leases by locks on files, for those who share a machine and a shelf file.
 
-The system lets go of the lock of a process that ended, however it ended.
+The system lets go of the lock of a process that ended, however it ended. What a service gave out and did not
+take back is kept until it is over, also where the service itself ended: notes beside the locks say so.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import stat
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,6 +24,7 @@ from hwnas.shelf.leasing import Holding, own_name
 
 _LOOKED_AT_S = 0.2  # longer than somebody takes who only looks whether it is free
 _SHARED = 0o666  # whoever may use the folder may have a lease
+_SOMEBODY = "another process"
 
 
 @dataclass
@@ -34,6 +38,12 @@ class FileLease:
     def is_held(self) -> bool:
         """As of ``Lease``: the system keeps it for as long as the process is there."""
         return bool(self.lock.is_locked)
+
+    def note(self, holder: str, until: float | None = None) -> None:
+        """Write beside the lock who has the unit; until when also without the lock, in seconds since 1970."""
+        until_s = {} if until is None else {"until": until}
+        with suppress(OSError):
+            _note(self.lock).write_text(json.dumps({"holder": holder, **until_s}), encoding="utf-8")
 
     def give_back(self) -> None:
         """As of ``Lease``."""
@@ -53,7 +63,10 @@ class Locks:
     def __init__(self, shelf: Shelf) -> None:
         self.units, self.folder = shelf.units, shelf.folder
         try:
-            self.folder.mkdir(exist_ok=True)
+            self.folder.mkdir()
+            self.folder.chmod(stat.S_IMODE(self.folder.parent.stat().st_mode))  # who has the shelf has leases
+        except FileExistsError:
+            pass
         except OSError as error:
             raise DeviceError(
                 f"leases must be kept in {self.folder}, but it cannot be made: {error}"
@@ -66,8 +79,14 @@ class Locks:
                 return lease
         return None
 
-    def take_unit(self, unit: Unit, holder: str) -> FileLease | None:
-        """This very unit, for somebody; None where another has it."""
+    def take_unit(self, unit: Unit, holder: str, *, is_promised: bool = False) -> FileLease | None:
+        """This very unit; None where another has it.
+
+        Args:
+            unit: Which.
+            holder: For whom, in words.
+            is_promised: Whether it is taken for the one whom a service gave it before.
+        """
         lock = self._lock(unit)
         try:
             lock.acquire(timeout=_LOOKED_AT_S)
@@ -75,9 +94,12 @@ class Locks:
             return None
         except OSError as error:
             raise DeviceError(f"leases must be kept in {self.folder}, but cannot: {error}") from error
-        with suppress(OSError):
-            _note(lock).write_text(json.dumps({"holder": holder}), encoding="utf-8")
-        return FileLease(unit, lock)
+        if not is_promised and _promised(lock):
+            lock.release()
+            return None
+        lease = FileLease(unit, lock)
+        lease.note(holder)
+        return lease
 
     def holdings(self) -> list[Holding]:
         """As of ``Leases``."""
@@ -88,9 +110,9 @@ class Locks:
             lock = self._lock(unit)
             try:
                 with lock.acquire(timeout=0):
-                    yield Holding(unit)
+                    yield Holding(unit, _promised(lock))
             except Timeout:
-                yield Holding(unit, _holder(_note(lock)))
+                yield Holding(unit, str(_noted(lock).get("holder", _SOMEBODY)))
 
     def _lock(self, unit: Unit) -> FileLock:
         return FileLock(self.folder / f"{unit.id}.lock", mode=_SHARED, thread_local=False)
@@ -101,9 +123,18 @@ def _note(lock: FileLock) -> Path:
     return Path(os.fspath(lock.lock_file)).with_suffix(".json")
 
 
-def _holder(note: Path) -> str:
+def _noted(lock: FileLock) -> dict[str, Any]:
+    """What stands beside a lock; nothing where nobody wrote it whole."""
     try:
-        found: Any = json.loads(note.read_text(encoding="utf-8"))["holder"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return "another process"
-    return str(found)
+        found: Any = json.loads(_note(lock).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _promised(lock: FileLock) -> str:
+    """Who still has a unit that a service gave out, though nobody has its lock; empty where nobody."""
+    found = _noted(lock)
+    until = found.get("until")
+    is_over = not isinstance(until, int | float) or until <= time.time()
+    return "" if is_over else str(found.get("holder", _SOMEBODY))

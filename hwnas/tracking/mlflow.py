@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
@@ -53,6 +54,7 @@ class MLflow:
             self.place = self._given or get_tracking_uri()
             self._require_file()
             try:
+                self._make_database()
                 self._client = MlflowClient(self.place)
                 self._experiment()
             except Exception as error:
@@ -82,6 +84,22 @@ class MLflow:
                 outputs.require_file(Path(path.partition("?")[0]), "the database of MLflow")
             except HwnasError as error:
                 raise TrackingError(str(error)) from error
+
+    def _make_database(self) -> None:
+        """Make a database that is not there under another name: half of one would be refused ever after."""
+        from mlflow import MlflowClient
+
+        path = Path(self.place.removeprefix(_SQLITE).partition("?")[0])
+        if not self.place.startswith(_SQLITE) or not path.name or path.exists():
+            return
+        part = path.with_name(f".{path.name}.{os.getpid()}.part")
+        try:
+            MlflowClient(f"{_SQLITE}{part}").get_experiment_by_name(_USUAL)
+            with suppress(FileExistsError):  # another run has made it meanwhile
+                os.link(part, path)
+        finally:
+            for left in path.parent.glob(f"{part.name}*"):
+                left.unlink(missing_ok=True)
 
     def _experiment(self) -> str:
         name = os.environ.get(_EXPERIMENT, _USUAL)

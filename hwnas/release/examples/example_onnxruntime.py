@@ -20,6 +20,7 @@ size = (how["resize"]["width"], how["resize"]["height"])
 mean, std = np.float32(how["mean"]), np.float32(how["std"])
 options = onnxruntime.SessionOptions()
 options.intra_op_num_threads = 1  # as many as it was measured with; more may be faster
+options.add_session_config_entry("session.x64quantprecision", "1")  # or int8 is wrong on x86 without VNNI
 model = onnxruntime.InferenceSession(chosen, options)
 
 
