@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from hwnas.cli._app import emit_json, out, print_table
+from hwnas.cli._pace import duration
 
 if TYPE_CHECKING:
     from hwnas.measure.foresight import Foreseen
@@ -20,7 +21,7 @@ def show_foreseen(found: list[Foreseen], *, as_json: bool) -> None:
     table = Table("target", "blocks", "networks", "rounds", "measuring takes")
     for item in found:
         blocks = item.rows.get("block", 0)
-        least, most = (_duration(seconds) for seconds in item.seconds)
+        least, most = (duration(seconds) for seconds in item.seconds)
         takes = f"{least} to {most}" if item.is_known else f"at least {least}"
         rounds = f"{item.fewest} to {item.most}"
         table.add_row(str(item.target), str(blocks), str(sum(item.rows.values()) - blocks), rounds, takes)
@@ -34,11 +35,3 @@ def show_foreseen(found: list[Foreseen], *, as_json: bool) -> None:
             highlight=False,
             soft_wrap=True,
         )
-
-
-def _duration(seconds: float) -> str:
-    """About how long, in the unit that fits."""
-    for unit, size in (("h", 3600.0), ("min", 60.0)):
-        if seconds >= size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.0f} s"

@@ -12,11 +12,12 @@ from rich.markup import escape
 
 from hwnas import device as devices
 from hwnas import spaces
-from hwnas.cli import _found, _known, _sizes, _usage
+from hwnas.cli import _found, _known, _runlog, _sizes, _usage
 from hwnas.cli._app import AcceptNoise, Json, app, emit_json, err, leave
 from hwnas.cli._options import KNOWN, Settings, Weights, from_network, settings
 from hwnas.cli._tracking import Track
 from hwnas.evaluators.zero_cost.config import CALLED
+from hwnas.runs.folder import RunFolder
 from hwnas.search.auto import AUTO, chosen
 from hwnas.settings import options
 from hwnas.tracking.following import SEARCH, followed, usable
@@ -156,6 +157,7 @@ def search(
     if around is not None:
         with _usage.usage():
             whole = _config(settings, budget_ms or (), more or ())  # refused before the network is adapted
+    _runlog.into(RunFolder(to))
     loggers, said = usable(track or (), to), list[str]()
 
     def warn(text: str) -> None:
@@ -240,7 +242,7 @@ def _automatic(settings: Settings, *, is_around: bool) -> Settings:
         "blockwise" if is_around else settings["evaluate"], is_tied=spaces.is_tied(settings["space"])
     )
     text = f"strategy {found.strategy}, scored by --evaluate {found.evaluate}: {found.evidence}"
-    err.print(escape(text), soft_wrap=True, highlight=False)
+    err.tell(escape(text))
     return {**settings, "strategy": found.strategy, "evaluate": found.evaluate}
 
 

@@ -11,7 +11,7 @@ from rich.markup import escape
 
 from hwnas import device as devices
 from hwnas import runtimes
-from hwnas.cli import _usage
+from hwnas.cli import _runlog, _usage
 from hwnas.cli._app import AcceptNoise, Json, app, emit_json, err, finite, leave
 from hwnas.cli._benchmark import leave_benchmark, tell
 from hwnas.cli._options import Settings, settings
@@ -20,7 +20,7 @@ from hwnas.cli._tracking import Track
 from hwnas.cli._verifications import show_verifications
 from hwnas.errors import typed
 from hwnas.runs import outputs
-from hwnas.runs.folder import ShippingFolder
+from hwnas.runs.folder import RunFolder, ShippingFolder
 from hwnas.settings.options import of_section
 from hwnas.tracking.following import followed, usable
 
@@ -98,6 +98,8 @@ def verify(
     path, own = ShippingFolder(folder).manifest, release.owner_of(folder)
     if record and path.exists():
         outputs.require_file(path, "the manifest (without --no-record)")
+    if own != folder:  # beside models that ship alone, nothing is written
+        _runlog.into(RunFolder(own))
     alone = outputs.claimed(own, "a verification") if record and folder.is_dir() else nullcontext()
     loggers = usable(track or (), own)
     with alone, followed(own, loggers), err.status("reading the folder and the data") as status:

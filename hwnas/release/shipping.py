@@ -131,7 +131,14 @@ def export_run(
     if qat_if_worse is not None:
         on_variant("int8 networks for validation")
         rounded, rounding = int8.tune_run(
-            run, module, dataset, trained, calibration, allowed_loss=qat_if_worse, epochs=qat_epochs
+            run,
+            module,
+            dataset,
+            trained,
+            calibration,
+            allowed_loss=qat_if_worse,
+            epochs=qat_epochs,
+            on_epoch=lambda record: on_variant(f"fine-tuned for int8: epoch {record.epoch}/{record.epochs}"),
         )
     variants = wanted(search, also)
     shape = arch.space.input_shape
@@ -161,7 +168,11 @@ def export_run(
     on_variant(f"{task.metric.name} of int8 on validation images")
     small = {name: lowered[file].model for (name, precision), file in variants.items() if precision == "int8"}
     costs = cost.of_models(module, dataset, small, int8_drop)
-    noises = noise.of_layers(rounded, shape, calibration, on_layer=on_variant) if layers else ()
+    noises = (
+        noise.of_layers(rounded, shape, calibration, on_layer=lambda text: on_variant(f"noise, {text}"))
+        if layers
+        else ()
+    )
     contents, models = _contents(module, dataset, variants, lowered, kept)
     manifest = Manifest(
         created=datetime.now(UTC).isoformat(timespec="seconds"),

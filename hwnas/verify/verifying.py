@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from hwnas import files, release, runtimes
 from hwnas.device import Device, Target
 from hwnas.errors import HwnasError
-from hwnas.measure import ProfileOptions
+from hwnas.measure import OnProgress, ProfileOptions, in_rounds
 from hwnas.release import Manifest, ShippedModel, energy
 from hwnas.release.verification import SessionRecord, VariantCheck, Verification
 from hwnas.runs.budgets import BudgetRecord
@@ -167,8 +167,10 @@ def _variants(
                     energy=None if wanted is None else energy.checked(wanted, None, "", "", None)
                 )
                 if target is not None and device.runs(target.runtime):
-                    on_step(f"latency of {file}{f' on {target}' if name != model.name else ''}")
-                    measured = _measure(checked.path / file, measurers, target, scales, wanted)
+                    said = f"latency of {file}{f' on {target}' if name != model.name else ''}"
+                    on_step(said)
+                    counted = in_rounds(on_step, said)
+                    measured = _measure(checked.path / file, measurers, target, scales, wanted, counted)
                 found.append(_check(name, model, looked[file], measured, asked))
     return tuple(found)
 
@@ -202,11 +204,16 @@ class _Measured:
 
 
 def _measure(
-    model: Path, measurers: energy.Measurers, target: Target, scales: Scales, limit: ChosenEnergy | None
+    model: Path,
+    measurers: energy.Measurers,
+    target: Target,
+    scales: Scales,
+    limit: ChosenEnergy | None,
+    progress: OnProgress,
 ) -> _Measured:
     """A latency on the scale of the device, how it was measured, and the energy where that is limited."""
     measurer, missing = energy.counting(measurers, target, limit)
-    own = measurer.measure(target, {model.name: model})
+    own = measurer.measure(target, {model.name: model}, progress=progress)
     found = scales.put(own)
     quality, environment = found.quality, found.reference.environment
     measured = found[model.name]
