@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 
@@ -43,7 +44,7 @@ class Pace:
 def duration(seconds: float) -> str:
     """About how long, in the unit that fits: ``45 s``, ``3 min``, ``2.5 h``, ``3 days``."""
     if seconds < 90:
-        return f"{max(1, round(seconds))} s"
+        return f"{math.ceil(seconds)} s"
     if seconds < 90 * 60:
         return f"{seconds / 60:.0f} min"
     if seconds < 48 * 3600:

@@ -20,7 +20,7 @@ from hwnas.cli import _usage
 from hwnas.cli._app import Json, app, emit_json, err, out, print_table
 from hwnas.cli._console import Steps, Verbosity
 from hwnas.cli._evaluation import show
-from hwnas.cli._foreseen import show_foreseen
+from hwnas.cli._foreseen import DryRun, show_foreseen
 from hwnas.cli._pace import duration
 from hwnas.cli.spaces import Classes, Resolution, Strides
 from hwnas.device import Target
@@ -112,9 +112,7 @@ def profile(
     ] = "",
     max_minutes: Annotated[float | None, typer.Option(help="Begin no round of a target later.")] = None,
     retry_failed: Annotated[bool, typer.Option(help="Try again what failed before.")] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say what would be measured, and about how long it takes.")
-    ] = False,
+    dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
     """Measure all blocks of a space, and whole networks, on a device.

@@ -161,7 +161,7 @@ def _variants(
         measurers = energy.measurers(stack, device, options)
         for model in checked.manifest.models:
             file = model.file
-            for name, target, asked in _targets(model, device, checked.manifest.budgets):
+            for name, target, asked in targets_of(model, device, checked.manifest.budgets):
                 wanted = limit if limit and asked and limit.limits(asked.name) else None
                 measured = _Measured(
                     energy=None if wanted is None else energy.checked(wanted, None, "", "", None)
@@ -175,7 +175,7 @@ def _variants(
     return tuple(found)
 
 
-def _targets(
+def targets_of(
     model: ShippedModel, device: Device, budgets: Sequence[BudgetRecord]
 ) -> list[tuple[str, Target | None, BudgetRecord | None]]:
     """What a file is measured as: by name, with the budget that was searched under, if one was.
