@@ -39,6 +39,8 @@ def doctor(
 
     Each finding comes with what can be done about it. Exits with 1 where hwnas cannot work as it is.
     """
+    from hwnas.transport.doctor import FAILED
+
     if device is not None:
         described, target = _target(device, runtime)
         _tell(target, *_examined(described, target), as_json=as_json)
@@ -58,7 +60,7 @@ def doctor(
             show_check(last)
     else:
         _tell(target, found, build, as_json=as_json, installation=[asdict(check) for check in checks])
-    if any(check.state == "failed" for check in checks):
+    if any(check.state == FAILED for check in checks):
         raise typer.Exit(1)
 
 

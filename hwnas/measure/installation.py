@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -265,11 +265,6 @@ def _plugins() -> Iterator[Check]:
             remedy = "mend it, or uninstall what brings it: nothing works while it is there"
             yield Check(f"plug-in {name}", FAILED, str(error), remedy)
     yield Check("plug-ins", OK, ", ".join(there) or "none is installed")
-
-
-def failures(checks: Iterable[Check]) -> list[Check]:
-    """Those without which hwnas cannot work."""
-    return [check for check in checks if check.state == FAILED]
 
 
 _PARTS: dict[str, Callable[[], Iterator[Check]]] = {

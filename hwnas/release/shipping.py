@@ -28,6 +28,7 @@ from hwnas.runs.found import SearchRecord
 from hwnas.runtimes.base import CPU
 from hwnas.space import Architecture
 from hwnas.train import load_weights
+from hwnas.train.config import in_epochs
 
 if TYPE_CHECKING:
     from torch import nn
@@ -138,7 +139,7 @@ def export_run(
             calibration,
             allowed_loss=qat_if_worse,
             epochs=qat_epochs,
-            on_epoch=lambda record: on_variant(f"fine-tuned for int8: epoch {record.epoch}/{record.epochs}"),
+            on_epoch=in_epochs(on_variant, "fine-tuning for int8"),
         )
     variants = wanted(search, also)
     shape = arch.space.input_shape

@@ -27,8 +27,11 @@ def kinds(base: type[errors.HwnasError] = errors.HwnasError):
 def named() -> set[str]:
     """Every page that an error may name: of classes, and of what is raised."""
     found = {kind.page for kind in kinds() if kind.page}
-    for path in (ROOT / "hwnas").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    raising = (
+        text for path in (ROOT / "hwnas").rglob("*.py") if ".see(" in (text := path.read_text("utf-8"))
+    )
+    for text in raising:
+        for node in ast.walk(ast.parse(text)):
             if (
                 isinstance(node, ast.Call)
                 and isinstance(node.func, ast.Attribute)
