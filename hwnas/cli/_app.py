@@ -35,7 +35,8 @@ _Verb = TypeVar("_Verb", bound=Callable[..., Any])
 def _loaded(context: typer.Context, paths: list[Path] | None) -> list[Path] | None:
     """Load plug-ins before any other option is looked at: a name may be one that they bring."""
     plugins.load(*paths or ())
-    with suppress(PluginError) if context.command.name in BEARING else nullcontext():
+    bears = context.command.name in BEARING and context.parent is context.find_root()
+    with suppress(PluginError) if bears else nullcontext():
         plugins.ready()
     return paths
 

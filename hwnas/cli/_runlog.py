@@ -29,6 +29,7 @@ _SECRET = r"(?:token|passw(?:or)?d|passphrase|secret|credential|api[-_]?key)"  #
 _OPTION = re.compile(rf"--[\w-]*{_SECRET}[\w-]*", re.IGNORECASE)
 _VARIABLE = re.compile(_SECRET, re.IGNORECASE)
 _LEAST = 6  # characters of a value of the environment that can be a secret
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1b\x7f]")
 _IN_TEXT = (
     re.compile(r"(?<=://)[^/\s'\"]+(?=@)"),
     re.compile(rf"(?<=[?&;\s])[\w-]*{_SECRET}[\w-]*=[^&\s'\"]+", re.IGNORECASE),
@@ -50,13 +51,14 @@ class _CommandLog:
         self._lines: deque[str] = deque(maxlen=_WAITING)
         self._guard = threading.RLock()  # agents and exporters are told of by threads
         self._folder: LoggedFolder | None = None
+        self._is_begun = False
         self._secrets = _of_the_environment()
         typed = shlex.join(["hwnas", *_without_secrets(words)])
         self.add(f"began: {typed} (hwnas {__version__}, in {_here()})")
 
     def into(self, folder: LoggedFolder) -> None:
         """Write into the log of a folder from now on."""
-        self._folder = folder
+        self._folder, self._is_begun = folder, False
         self._write()
 
     def add(self, text: str, *, by_all: bool = True) -> None:
@@ -79,17 +81,20 @@ class _CommandLog:
         self.add(f"ended with exit code {code} after {time.monotonic() - self._began:.1f} s")
 
     def _bare(self, text: str) -> str:
-        """A text without secrets."""
+        """A text without secrets, and without what would move a terminal's cursor."""
         for secret in self._secrets:
             text = text.replace(secret, _HIDDEN)
         for pattern in _IN_TEXT:
             text = pattern.sub(lambda found: _hidden(found[0]), text)
-        return text
+        return _CONTROL.sub("?", text)
 
     def _write(self) -> None:
-        if self._folder is None or not self._lines or not is_begun(self._folder):
+        if self._folder is None or not self._lines:
             return
         try:
+            self._is_begun = self._is_begun or is_begun(self._folder)
+            if not self._is_begun:
+                return
             _append(self._folder.log, "".join(self._lines).encode("utf-8", "backslashreplace"))
         except OSError:  # a full disk, a folder of somebody else: the command goes on without
             self._folder = None
