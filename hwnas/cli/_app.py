@@ -18,7 +18,9 @@ from rich.table import Table
 from typer.core import TyperCommand, TyperOption
 
 from hwnas import __version__, plugins, torchrun
-from hwnas.cli._console import Verbosity, err, out
+from hwnas.cli._console import Verbosity
+from hwnas.cli._console import err as err  # verbs print there
+from hwnas.cli._console import out as out
 from hwnas.cli._log import listen
 from hwnas.errors import PluginError
 from hwnas.statistics.verdict import FAIL, NOT_PROVEN, PASS, Verdict

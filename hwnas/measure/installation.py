@@ -119,10 +119,10 @@ def _wanted(found: metadata.Distribution) -> tuple[list[Requirement], dict[str, 
 def _has(wish: Requirement) -> tuple[str, str]:
     """Whether a requirement is met, and what is there."""
     try:
-        version = metadata.version(wish.name)
+        version: Any = metadata.version(wish.name)  # None where its METADATA is not there
     except metadata.PackageNotFoundError:
         return ABSENT, f"{wish.name} is not installed"
-    if not isinstance(version, str):
+    if version is None:
         return WARNING, f"{wish.name} is installed, but its description is damaged"
     if not _is_within(str(wish.specifier), version):
         return WARNING, f"{wish.name} is {version}, and {wish.specifier} is wanted"
