@@ -194,21 +194,30 @@ def test_a_log_that_cannot_be_written_fails_nothing(tmp_path):
     assert "the found architecture must be" in done.stderr or "arch.json" in done.stderr
 
 
+FILLING = """
+import resource, signal, sys
+from pathlib import Path
+from hwnas.cli import _runlog
+from hwnas.runs.folder import RunFolder
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+run = RunFolder(Path(sys.argv[1]))
+with _runlog.command(["train"]):
+    _runlog.into(run)
+    room = run.log.stat().st_size + 150
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
+    for number in range(4):
+        _runlog.note("a" * 70)
+print(room)
+"""
+
+
 def test_a_full_disk_cuts_a_line_off_and_the_next_command_begins_its_own(tmp_path):
-    resource = pytest.importorskip("resource")
+    pytest.importorskip("resource")
     run = begun(tmp_path / "r")
-    script = (
-        "import resource, signal, sys; from pathlib import Path; from hwnas.cli import _runlog;"
-        "from hwnas.runs.folder import RunFolder; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500))\n"
-        "with _runlog.command(['train']):\n"
-        "    _runlog.into(RunFolder(Path(sys.argv[1])))\n"
-        "    for number in range(20): _runlog.note('a' * 70)\n"
-    )
-    assert resource
-    done = subprocess.run([sys.executable, "-c", script, str(run.path)], check=False, timeout=60)
-    assert done.returncode == 0
-    assert run.log.stat().st_size == 500
+    words = [sys.executable, "-c", FILLING, str(run.path)]
+    done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=60)
+    assert run.log.stat().st_size == int(done.stdout)
     assert not run.log.read_text().endswith("\n")
     with _runlog.command(["report"]):
         _runlog.into(run)
