@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import sys
 
+_AGAIN = "run `pip install --force-reinstall hwnas`"
+
 
 def main() -> None:
     """Entry point; Ctrl-C is one line from the first import on."""
     try:
-        from hwnas.cli import main as run
-
+        try:
+            from hwnas.cli import main as run
+        except ImportError as error:
+            sys.stderr.write(
+                f"error: hwnas must be installed with all that it needs, but {error}: {_AGAIN}\n"
+            )
+            sys.exit(1)
         run()
     except KeyboardInterrupt:
         from hwnas import torchrun

@@ -249,7 +249,7 @@ def load(name: str) -> Device:
         raise DeviceError(
             f"a device must be one of {sorted(devices)}, but got {name!r}: "
             f"add {files.user_config() / 'devices' / (name + '.toml')} to describe it"
-        )
+        ).see("faq.md#how-do-i-build-a-latency-table-for-my-own-device")
     return devices[name]
 
 

@@ -31,7 +31,7 @@ that is a command is ``typed``: it can be typed as it stands, and it works.
 from __future__ import annotations
 
 import shlex
-from typing import Any
+from typing import Any, Self
 
 PLUGINS: list[str] = []
 """Files of plug-ins that this process has, as they were given: commands need them as well."""
@@ -48,7 +48,18 @@ def typed(*words: object) -> str:
 
 
 class HwnasError(Exception):
-    """Base of every error whose message is meant for the user."""
+    """Base of every error whose message is meant for the user.
+
+    Attributes:
+        page: Of the documentation, below ``docs``, with an anchor or without; empty where none helps.
+    """
+
+    page = ""
+
+    def see(self, page: str) -> Self:
+        """The same error, with a page that helps: for ``raise``."""
+        self.page = page
+        return self
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Errors with attributes of their own cross processes as well."""
@@ -68,9 +79,13 @@ class SpaceError(HwnasError, ValueError):
 class NothingFeasible(SpaceError):
     """A search scored no architecture that keeps the budgets."""
 
+    page = "concepts/budgets.md"
+
 
 class DataError(HwnasError, ValueError):
     """Images or labels cannot be used."""
+
+    page = "guides/data.md"
 
 
 class DeviceError(HwnasError):
@@ -101,6 +116,8 @@ class MissingEntry(TableError, LookupError):
         nearest: Up to three keys of the table that resemble it most.
     """
 
+    page = "faq.md#how-do-i-build-a-latency-table-for-my-own-device"
+
     def __init__(self, message: str, *, key: str, nearest: tuple[str, ...] = ()) -> None:
         super().__init__(message)
         self.key = key
@@ -126,6 +143,8 @@ class LatencyModelError(HwnasError, ValueError):
 class UnstableMeasurement(HwnasError):
     """A number is too noisy to be believed."""
 
+    page = "concepts/measuring.md"
+
 
 class WriteError(HwnasError, OSError):
     """A file cannot be written whole, or not at all."""
@@ -140,6 +159,8 @@ class InfeasibleBudget(HwnasError, ValueError):
         unit: Of both: "ms", or what else was limited.
     """
 
+    page = "concepts/budgets.md"
+
     def __init__(self, message: str, *, budget: float, least: float, unit: str = "ms") -> None:
         super().__init__(message)
         self.budget = budget
@@ -149,6 +170,8 @@ class InfeasibleBudget(HwnasError, ValueError):
 
 class PluginError(HwnasError):
     """A plug-in cannot be loaded, or brings a name that is taken."""
+
+    page = "guides/python.md#a-block-a-space-and-a-strategy-in-one-file"
 
 
 class TaskLost(HwnasError):
@@ -166,6 +189,8 @@ class TaskLost(HwnasError):
 class TrackingError(HwnasError):
     """A tracker of experiments is not known, or cannot be used."""
 
+    page = "guides/tracking.md"
+
 
 class TrainingError(HwnasError):
     """Training cannot go on."""
@@ -174,6 +199,8 @@ class TrainingError(HwnasError):
 class Diverged(TrainingError):
     """The loss is not finite, or stays far too high."""
 
+    page = "guides/training.md"
+
 
 class ProcessLost(TrainingError):
     """Another process of torchrun ended, and so do all.
@@ -181,6 +208,8 @@ class ProcessLost(TrainingError):
     Attributes:
         is_told: Whether that one, or another, says why.
     """
+
+    page = "guides/training.md#several-processes-or-gpus"
 
     def __init__(self, message: str, *, is_told: bool = False) -> None:
         super().__init__(message)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import math
 import os
 import shutil
@@ -16,6 +17,7 @@ import platformdirs
 
 from hwnas.errors import HwnasError, WriteError
 
+_log = logging.getLogger(__name__)
 _PACKAGE = Path(__file__).resolve().parent
 
 
@@ -90,6 +92,7 @@ def _write_beside(path: Path, content: bytes | str, *, is_private: bool = False)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+    _log.debug("written: %s, %d bytes", path, len(data))
 
 
 def write_folder(folder: Path, contents: Mapping[str, bytes | str]) -> None:

@@ -21,10 +21,10 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from hashlib import sha256
 from importlib.machinery import SourceFileLoader
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
@@ -64,6 +64,7 @@ def load(*paths: Path | str) -> None:
         if not file.is_file():
             raise PluginError(f"a plug-in must be a Python file, but {path} is none: give the path of one")
         _whole(str(path), lambda file=file: _run(file))  # type: ignore[misc]
+        _log.debug("the plug-in %s is loaded", file)
         _files.append(file)
         PLUGINS.append(str(path))
         os.environ[ENVIRONMENT] = json.dumps(list(map(str, _files)))
@@ -75,19 +76,48 @@ def ready() -> None:
     Raises:
         PluginError: As ``load`` does.
     """
+    load(*_inherited())
+    for point in entry_points(group=GROUP):
+        _load(point)
+
+
+def examined() -> Iterator[tuple[str, PluginError | None]]:
+    """Each plug-in that ``ready`` loads, and why it does not load where it does not; loads the others."""
+    tries: list[tuple[str, Callable[[], None]]] = []
     try:
-        inherited = json.loads(os.environ.get(ENVIRONMENT, "[]"))
-        paths = [Path(text) for text in inherited]
+        tries += [(str(path), lambda path=path: load(path)) for path in _inherited()]  # type: ignore[misc]
+    except PluginError as error:
+        yield ENVIRONMENT, error
+    for point in entry_points(group=GROUP):
+        tries.append((_called(point), lambda point=point: _load(point)))  # type: ignore[misc]
+    for name, attempt in tries:
+        try:
+            attempt()
+        except PluginError as error:
+            yield name, error
+        else:
+            yield name, None
+
+
+def _inherited() -> list[Path]:
+    """Files that the process which started this one had loaded."""
+    try:
+        return [Path(text) for text in json.loads(os.environ.get(ENVIRONMENT, "[]"))]
     except (TypeError, ValueError) as error:
         raise PluginError(
             f"{ENVIRONMENT} must be a JSON list of files, but {os.environ[ENVIRONMENT]!r} is none: unset it"
         ) from error
-    load(*paths)
-    for point in entry_points(group=GROUP):
-        if point.value not in _points:
-            package = "" if point.dist is None else f" of {point.dist.name}"
-            _whole(f"{point.value}{package}", point.load)
-            _points.add(point.value)
+
+
+def _load(point: EntryPoint) -> None:
+    """Load what an installed package brings, once."""
+    if point.value not in _points:
+        _whole(_called(point), point.load)
+        _points.add(point.value)
+
+
+def _called(point: EntryPoint) -> str:
+    return point.value if point.dist is None else f"{point.value} of {point.dist.name}"
 
 
 def files() -> tuple[Path, ...]:

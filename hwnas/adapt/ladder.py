@@ -131,7 +131,7 @@ def adapt(
         notes.append(f"{RUNTIME}: not tried, as the budget names one")
     device = devices.load(target.device)
     with ExitStack() as stack:
-        measurer = stack.enter_context(Stopwatch(device, options.measuring, folder.sessions))
+        measurer = stack.enter_context(Stopwatch(device, options.measuring, folder.sessions, tell))
         step_of = partial(_step, measurer, target, options, tell)
         widths = narrowable(given.model, teacher.network, data.image_shape, step_of)
         if widths.refusal is not None and WIDTHS in options.rungs:

@@ -6,7 +6,7 @@ Sessions are kept until the end of a climb: one that is cut off measures nothing
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from hashlib import sha256
@@ -19,7 +19,7 @@ from hwnas import files
 from hwnas.device import Device, Target
 from hwnas.errors import HwnasError
 from hwnas.export import for_timing
-from hwnas.measure import Measurer, ProfileOptions, measured
+from hwnas.measure import Measurer, ProfileOptions, in_rounds, measured
 from hwnas.runs.parts import interval_of
 from hwnas.space import Shape
 from hwnas.tables.operations import IDENTITY
@@ -59,13 +59,18 @@ class Stopwatch(Measurer):
         device: Where to measure.
         options: How well to measure.
         folder: Of the sessions, a file each, made with the first one; None to keep none.
+        tell: Told how far a session is.
     """
 
     def __init__(
-        self, device: Device, options: ProfileOptions | None = None, folder: Path | None = None
+        self,
+        device: Device,
+        options: ProfileOptions | None = None,
+        folder: Path | None = None,
+        tell: Callable[[str], None] = lambda _: None,
     ) -> None:
         super().__init__(device, options)
-        self._kept = folder
+        self._kept, self._tell = folder, tell
 
     def latencies(self, target: Target, models: Mapping[str, Path | bytes]) -> dict[str, Latency]:
         """Latencies of models by name, interleaved with each other; read where such a session is kept.
@@ -78,7 +83,8 @@ class Stopwatch(Measurer):
             with suppress(HwnasError, KeyError, TypeError, ValueError):  # not there, or damaged
                 kept = files.read_json(path, "a session")
                 return {name: Latency.from_json(kept[name]) for name in models}
-        session = measured(self.measure(target, models))
+        progress = in_rounds(self._tell, f"measuring {len(models)} networks on {target}")
+        session = measured(self.measure(target, models, progress=progress))
         found = {
             name: Latency(row.latency_ms, row.interval_ms, session.quality.word)
             for name, row in session.items()

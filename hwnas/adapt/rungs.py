@@ -25,7 +25,7 @@ from hwnas.runs.adapting import AdaptStep
 from hwnas.runs.folder import ChainFolder
 from hwnas.space import Architecture
 from hwnas.tasks.base import Predictions
-from hwnas.train.config import TrainConfig
+from hwnas.train.config import TrainConfig, in_epochs
 from hwnas.train.fitting import fit
 from hwnas.train.scoring import predictions
 
@@ -138,7 +138,8 @@ def smaller_images(climb: Climb) -> Iterator[Tried]:
     smaller = {side: other for side in sides if side < climb.shape[1] and (other := _sized(arch, side))}
     climb.tell("measuring on smaller images")
     best: tuple[int, Latency] | None = None
-    for side, other in smaller.items():  # shapes differ, so that each is a session
+    for number, (side, other) in enumerate(smaller.items(), start=1):  # shapes differ: each is a session
+        climb.tell(f"measuring on smaller images: {number} of {len(smaller)} sizes at most")
         shape = other.space.input_shape
         network = random_module(other.blocks, 0, other.reads)
         found = latencies(subject.measurer, subject.target, {"": network}, shape)[""]
@@ -152,11 +153,13 @@ def smaller_images(climb: Climb) -> Iterator[Tried]:
     if not step.keeps:
         yield Tried(replace(step, note="the smallest images that were tried"))
         return
-    climb.tell(f"tuning on images of {side} px")
+    said = f"tuning on images of {side} px"
+    climb.tell(said)
     data = _seen_at(subject.data, side)
     network = blocks.network(smaller[side])
     network.load_state_dict(subject.teacher.network.state_dict())
-    fit(network, data, replace(climb.short, seed=subject.seed), fresh=())
+    short = replace(climb.short, seed=subject.seed)
+    fit(network, data, short, fresh=(), on_epoch=in_epochs(climb.tell, said))
     seen = predictions(network, data, "val")
     if contents.are_masks(data.val.labels):
         climb.notes.append(
@@ -199,8 +202,10 @@ def fewer_channels(strategy: str) -> Rung:
         except (InfeasibleBudget, LatencyModelError) as error:
             climb.notes.append(f"{WIDTHS}: {error}")
             return
-        climb.tell(f"tuning what {strategy} chose")
-        network = subject.tuned(subject.narrowed(kept.indices), climb.short)
+        said = f"tuning what {strategy} chose"
+        climb.tell(said)
+        on_epoch = in_epochs(climb.tell, said)
+        network = subject.tuned(subject.narrowed(kept.indices), climb.short, on_epoch)
         channels = sum(subject.space.chosen(kept.indices).values())
         whole = sum(group.channels for group in subject.space.groups)
         gone = sum(not width for width in subject.space.chosen(kept.indices).values())
@@ -245,7 +250,8 @@ def cheaper_blocks(climb: Climb) -> Iterator[Tried]:
 
 def _tuned_now(climb: Climb, search: Path) -> blocks_rung.Seen:
     """What a network is worth that its search had nothing to compare with, and did not tune."""
-    climb.tell("tuning cheaper blocks")
+    said = "tuning cheaper blocks"
+    climb.tell(said)
     network = blocks_rung.learnt(search, climb.subject.data)
-    seen = climb.subject.seen(climb.subject.tuned(network, climb.short))
+    seen = climb.subject.seen(climb.subject.tuned(network, climb.short, in_epochs(climb.tell, said)))
     return seen.value, seen.interval

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ from hwnas.blocks import statistics
 from hwnas.data.batches import Batches
 from hwnas.device import Target
 from hwnas.tasks.base import Criterion, LossSettings, Predictions
-from hwnas.train.config import TAUGHT, TrainConfig
+from hwnas.train.config import TAUGHT, EpochRecord, TrainConfig
 from hwnas.train.fitting import fit
 from hwnas.train.scoring import look
 from hwnas.train.teacher import Teacher
@@ -104,12 +104,17 @@ class Subject:
         """What a network says of the validation images."""
         return look(network, self.batches, "val")
 
-    def tuned(self, network: nn.Module, config: TrainConfig) -> nn.Module:
+    def tuned(
+        self,
+        network: nn.Module,
+        config: TrainConfig,
+        on_epoch: Callable[[EpochRecord], None] = lambda _: None,
+    ) -> nn.Module:
         """A network after it has learnt from the images and from the whole network; changed in place."""
         taught = replace(
             config, distill_weight=config.distill_weight or TAUGHT, head_epochs=0, seed=self.seed
         )
-        fit(network, self.data, taught, teacher=self.teacher, fresh=())
+        fit(network, self.data, taught, teacher=self.teacher, fresh=(), on_epoch=on_epoch)
         return network
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from hwnas import files, known, runtimes, spaces
@@ -12,7 +12,7 @@ from hwnas.errors import ExportError
 from hwnas.export import lower, random_calibration, random_module
 from hwnas.runs import records
 from hwnas.runs.folder import RunFolder
-from hwnas.runtimes import PRECISIONS
+from hwnas.runtimes import PRECISIONS, Runtime
 from hwnas.space import Architecture
 
 _IMAGES = 8  # that the ranges of int8 come from
@@ -38,6 +38,34 @@ def made(asked: Asked, folder: Path, tell: Callable[[str], None]) -> list[Path]:
         SpaceError: There is no such network.
         ExportError: One cannot be lowered.
     """
+    made_for = _made_for(asked)
+    folder.mkdir()
+    found = []
+    for text in asked.networks:
+        name, arch = _network(text)
+        shape = arch.space.input_shape
+        module, images = random_module(arch.blocks, 0, arch.reads), random_calibration(shape, _IMAGES, 0)
+        for (_, precision), runtime in made_for.items():
+            tell(f"making {name} in {precision} as {runtime.format.suffix}")
+            lowered = lower(module, shape, runtime.name, precision, calibration=images, check=False)
+            infix = "" if precision == "fp32" else f".{precision}"
+            found.append(folder / f"{name}{infix}{lowered.suffix}")
+            files.write_atomic(found[-1], lowered.model)
+    return found
+
+
+def planned(asked: Asked) -> Iterator[tuple[str, str, Runtime]]:
+    """Name, precision and runtime of each file that ``made`` makes; raises what it raises."""
+    made_for = _made_for(asked)
+    for text in asked.networks:
+        name, _ = _network(text)
+        for (_, precision), runtime in made_for.items():
+            infix = "" if precision == "fp32" else f".{precision}"
+            yield f"{name}{infix}{runtime.format.suffix}", precision, runtime
+
+
+def _made_for(asked: Asked) -> dict[tuple[str, str], Runtime]:
+    """A runtime for each format and precision that networks are made in."""
     wanted = asked.precisions or NETWORK_PRECISIONS
     by_device = [
         (device, name)
@@ -58,19 +86,7 @@ def made(asked: Asked, folder: Path, tell: Callable[[str], None]) -> list[Path]:
             f"a network must be made in a precision that {' or '.join(names)} computes in, but got "
             f"{', '.join(wanted)}: ask for another"
         )
-    folder.mkdir()
-    found = []
-    for text in asked.networks:
-        name, arch = _network(text)
-        shape = arch.space.input_shape
-        module, images = random_module(arch.blocks, 0, arch.reads), random_calibration(shape, _IMAGES, 0)
-        for (_, precision), runtime in made_for.items():
-            tell(f"making {name} in {precision} as {runtime.format.suffix}")
-            lowered = lower(module, shape, runtime.name, precision, calibration=images, check=False)
-            infix = "" if precision == "fp32" else f".{precision}"
-            found.append(folder / f"{name}{infix}{lowered.suffix}")
-            files.write_atomic(found[-1], lowered.model)
-    return found
+    return made_for
 
 
 def _network(text: str) -> tuple[str, Architecture]:

@@ -18,6 +18,7 @@ from rich.markup import escape
 
 from hwnas import torchrun
 from hwnas.cli import (  # noqa: F401  (each registers its verbs)
+    _runlog,
     _terminal,
     adapt,
     bench,
@@ -40,7 +41,9 @@ from hwnas.cli import (  # noqa: F401  (each registers its verbs)
     train,
     verify,
 )
-from hwnas.cli._app import app, err
+from hwnas.cli._app import app
+from hwnas.cli._console import Verbosity, err
+from hwnas.cli._pages import address
 from hwnas.errors import HwnasError, ProcessLost
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -62,6 +65,11 @@ def main() -> None:
             signal.signal(number, _end)  # others of torchrun have nothing to leave in order
     if not faulthandler.is_enabled():
         faulthandler.enable(_terminal.voice())  # a crash in a compiled library says at least where
+    with _runlog.command(sys.argv[1:]):
+        _run()
+
+
+def _run() -> None:
     try:
         try:
             app()
@@ -71,10 +79,12 @@ def main() -> None:
         _terminal.abandon(sys.stdout)
         sys.exit(1)
     except HwnasError as error:
+        _runlog.failed(error)
         if isinstance(error, ProcessLost) and error.is_told:
             sys.exit(1)
-        _fail(str(error))
+        _fail(str(error), error.page)
     except OSError as error:
+        _runlog.failed(error)
         _fail(_of_the_system(error))
     except (KeyboardInterrupt, SystemExit) as stop:
         if isinstance(stop, SystemExit) and stop.code != 130:  # typer exits with 130 where it is interrupted
@@ -82,18 +92,21 @@ def main() -> None:
         err.print("interrupted; what a run or a table has is kept, and nothing of hwnas measure")
         sys.exit(130)
     except Exception as error:
-        if os.environ.get("HWNAS_TRACEBACK"):
+        if err.verbosity == Verbosity.VERBOSE or os.environ.get("HWNAS_TRACEBACK"):
             sys.stderr = _terminal.voice()
             raise
+        _runlog.failed(error)
         _fail(_unforeseen(error))
 
 
-def _fail(text: str) -> None:
-    """Say what went wrong, in one line, and end."""
+def _fail(text: str, page: str = "") -> None:
+    """Say what went wrong, in one line, and end; where to read on is a second one."""
     line = " ".join(text.split("\n"))
     sys.stderr = _terminal.voice()
     try:
         err.print(f"[bold red]error:[/] {escape(line)}", soft_wrap=True, highlight=False)
+        if page:
+            err.print(f"[dim]see {escape(address(page))}[/]", soft_wrap=True, highlight=False)
         _terminal.flush()
     except OSError:  # nobody can be told
         for stream in (sys.stdout, sys.stderr):
@@ -112,10 +125,12 @@ def _of_the_system(error: OSError) -> str:
 
 def _unforeseen(error: Exception) -> str:
     place = traceback.extract_tb(error.__traceback__)[-1]
+    log = _runlog.path()
+    said = "with --verbose it says where" if log is None else f"{log} says where, as --verbose does"
     return (
         "files and settings must be as hwnas knows them, but something is not, and it was not foreseen: "
         f"{type(error).__name__}: {error} ({Path(place.filename).name}, line {place.lineno}): "
-        "with HWNAS_TRACEBACK=1 it says where, for a report of this fault"
+        f"{said}, for a report of this fault"
     )
 
 

@@ -1,42 +1,45 @@
-"""The application object, the console, and how errors reach the user."""
+"""The application object, what all verbs take, and what several print."""
 
 from __future__ import annotations
 
 import inspect
 import json
 import math
-import os
-import re
 import sys
-import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext, suppress
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
-from rich.console import Console, ConsoleDimensions, RenderableType
-from rich.errors import MarkupError
 from rich.markup import escape
-from rich.status import Status
 from rich.table import Table
-from rich.text import Text
 from typer.core import TyperCommand, TyperOption
 
 from hwnas import __version__, plugins, torchrun
+from hwnas.cli._console import Verbosity
+from hwnas.cli._console import err as err  # verbs print there
+from hwnas.cli._console import out as out
 from hwnas.cli._log import listen
+from hwnas.errors import PluginError
 from hwnas.statistics.verdict import FAIL, NOT_PROVEN, PASS, Verdict
 
 if TYPE_CHECKING:
     from hwnas.train.config import EpochRecord
 
+BEARING = ("doctor",)
+"""Verbs that work, and tell of it, where an installed plug-in does not load."""
+
 _Verb = TypeVar("_Verb", bound=Callable[..., Any])
 
 
-def _loaded(paths: list[Path] | None) -> list[Path] | None:
+def _loaded(context: typer.Context, paths: list[Path] | None) -> list[Path] | None:
     """Load plug-ins before any other option is looked at: a name may be one that they bring."""
     plugins.load(*paths or ())
-    plugins.ready()
+    bears = context.command.name in BEARING and context.parent is context.find_root()
+    with suppress(PluginError) if bears else nullcontext():
+        plugins.ready()
     return paths
 
 
@@ -69,32 +72,64 @@ class _Command(TyperCommand):
         return super().parse_args(ctx, args)
 
 
+_Quiet = Annotated[bool, typer.Option("--quiet", help="Print results, warnings and errors, no progress.")]
+_Verbose = Annotated[
+    bool,
+    typer.Option("--verbose", help="Print also what goes on inside, with the time, and where a fault is."),
+]
+_EVERYWHERE: dict[str, tuple[Any, Any]] = {
+    "plugin": (_Plugins, None),
+    "quiet": (_Quiet, False),
+    "verbose": (_Verbose, False),
+}
+"""Type and default of the options of each verb."""
+
+
 class App(typer.Typer):
-    """Verbs of the command line: each takes ``--plugin`` beside its own options."""
+    """Verbs of the command line: each takes what all take beside its own options."""
 
     def command(self, *names: Any, **settings: Any) -> Callable[[_Verb], _Verb]:
         """Make a function a verb."""
         add = super().command(*names, cls=_Command, **settings)
 
         def made(verb: _Verb) -> _Verb:
-            add(_with_plugins(verb))
+            add(_as_all(verb))
             return verb
 
         return made
 
 
-def _with_plugins(verb: Callable[..., Any]) -> Callable[..., Any]:
-    """The same with one more option, which is dealt with before the verb is called."""
+def _as_all(verb: Callable[..., Any]) -> Callable[..., Any]:
+    """The same with the options of all, which are dealt with before the verb is called."""
 
     @wraps(verb)
-    def command(*args: Any, plugin: list[Path] | None = None, **options: Any) -> Any:
+    def command(
+        *args: Any,
+        plugin: list[Path] | None = None,
+        quiet: bool = False,
+        verbose: bool = False,
+        **options: Any,
+    ) -> Any:
+        _talk(quiet=quiet, verbose=verbose, before=err.verbosity)
         return verb(*args, **options)
 
     own = inspect.signature(verb, eval_str=True)
-    option = inspect.Parameter("plugin", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=_Plugins)
-    command.__signature__ = own.replace(parameters=[*own.parameters.values(), option])  # type: ignore[attr-defined]
-    command.__annotations__ = {**verb.__annotations__, "plugin": _Plugins}
+    more = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+        for name, (kind, default) in _EVERYWHERE.items()
+    ]
+    command.__signature__ = own.replace(parameters=[*own.parameters.values(), *more])  # type: ignore[attr-defined]
+    command.__annotations__ = verb.__annotations__ | {name: kind for name, (kind, _) in _EVERYWHERE.items()}
     return command
+
+
+def _talk(*, quiet: bool, verbose: bool, before: Verbosity) -> None:
+    """Be as loud as is asked for; ``before`` is what was asked before the verb."""
+    if (quiet or before == Verbosity.QUIET) and (verbose or before == Verbosity.VERBOSE):
+        raise typer.BadParameter("--quiet and --verbose must not be given both: leave one out")
+    err.verbosity = Verbosity.QUIET if quiet else Verbosity.VERBOSE if verbose else before
+    if quiet or verbose:
+        listen(err)
 
 
 app = App(
@@ -107,86 +142,12 @@ app = App(
     epilog="Exit codes: 0 done and PASS, 1 FAIL or an error, 2 wrong usage, 3 NOT PROVEN, 130 interrupted.",
 )
 
-_UNBOUNDED = 4096  # columns of a file or a pipe, where nothing is gained by breaking lines
-_STYLES = "default|bold|dim|red|green|yellow|bold red|bold green|bold yellow"
-_FOREIGN = re.compile(rf"(?<!\\)\[(?=[A-Za-z#/@])(?!(?:/|{_STYLES})\])")
-"""What looks like markup and is none of ours: a name, a path or a value in brackets."""
-
-
-_QUIET_S = 60.0
-"""Without a terminal, the longest that nothing is printed of what is being done."""
-_COUNTED = re.compile(r"^\d|: |\s\d")
-
-
-class _Progress(Status):
-    """What is being done: one line that changes; where there is no terminal, a line a step and a minute."""
-
-    def __init__(self, text: RenderableType, *, console: Console) -> None:
-        super().__init__(_rendered(text, console), console=console)
-        self._said, self._at = set[str](), time.monotonic()
-        self._tell(text)
-
-    def update(self, status: RenderableType | None = None, **given: Any) -> None:
-        """As of ``Status``; a step is what stands before a colon and before what counts up."""
-        super().update(None if status is None else _rendered(status, self.console), **given)
-        self._tell(status)
-
-    def _tell(self, text: RenderableType | None) -> None:
-        if self.console.is_terminal or not isinstance(text, str):
-            return
-        step, now = _COUNTED.split(text, maxsplit=1)[0], time.monotonic()
-        if step not in self._said or now - self._at >= _QUIET_S:
-            line = text if step in self._said or not step else step
-            self.console.print(line, soft_wrap=True, highlight=False)
-            self._at = now
-        self._said.add(step)
-
-
-def _rendered(text: RenderableType, console: Console) -> RenderableType:
-    """Text with the styles of the console, which takes brackets that are none."""
-    return console.render_str(text) if isinstance(text, str) else text
-
-
-class _Console(Console):
-    """As wide as its terminal, or as its text where there is none; takes text of any origin."""
-
-    @property
-    def size(self) -> ConsoleDimensions:
-        """Width and height in characters."""
-        if os.environ.get("COLUMNS") or self.file.isatty():
-            return super().size
-        return ConsoleDimensions(_UNBOUNDED, 25)
-
-    @size.setter
-    def size(self, new: tuple[int, int]) -> None:
-        self._width, self._height = new
-
-    def status(self, status: RenderableType, **_: Any) -> Status:
-        """What is being done, until its end."""
-        return _Progress(status, console=self)
-
-    def render_str(self, text: str, **given: Any) -> Text:
-        """Text with the styles that hwnas uses; any other bracket is just a bracket."""
-        try:
-            return super().render_str(_FOREIGN.sub(r"\[", text), **given)
-        except MarkupError:
-            return super().render_str(text, **{**given, "markup": False})
-
-
-out = _Console(emoji=False)
-"""Results for people go here (standard output)."""
-
-err = _Console(stderr=True, emoji=False)
-"""Progress, warnings and errors go here (standard error)."""
-
 
 def show_epoch(record: EpochRecord) -> None:
     """Print how a training stands after an epoch."""
-    err.print(
-        f"epoch {record.epoch}/{record.epochs}  loss {record.loss:.3f}  "
-        f"validation {record.metric.text(record.val_value, 2)}  {record.seconds:.1f} s",
-        highlight=False,
-    )
+    value = record.metric.text(record.val_value, 2)
+    said = f"epoch {record.epoch}/{record.epochs}  loss {record.loss:.3f}  validation {value}"
+    err.tell(err.pace.told(f"{said}  {record.seconds:.1f} s"))
 
 
 def print_table(table: Table) -> None:
@@ -270,9 +231,12 @@ def _root(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
+    quiet: _Quiet = False,
+    verbose: _Verbose = False,
 ) -> None:
     """Options before the verb."""
     listen(err)
+    _talk(quiet=quiet, verbose=verbose, before=Verbosity.USUAL)
     if (count := torchrun.count()) > 1 and context.invoked_subcommand not in SHARED:
         raise typer.BadParameter(
             f"torchrun must start hwnas {' or hwnas '.join(SHARED)}, but started {count} of hwnas "

@@ -33,8 +33,6 @@ def line(record: Mapping[str, Any]) -> str:
         if name in record:
             value = record[name]
             parts.append(text.format(value[0] if isinstance(value, list) else value))
-    if "eta_s" in record:
-        parts.append(f"{record['eta_s']:.0f} s left")
     return "  ".join(parts)
 
 

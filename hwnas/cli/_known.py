@@ -148,9 +148,8 @@ class Teacher:
 
     def _show(self, record: EpochRecord) -> None:
         value = record.metric.text(record.val_value, 2)
-        err.print(
-            f"adapting {self.name}: epoch {record.epoch}/{record.epochs}  validation {value}", highlight=False
-        )
+        said = f"adapting {self.name}: epoch {record.epoch}/{record.epochs}  validation {value}"
+        err.tell(err.pace.told(said))
 
 
 def require(context: typer.Context, known: Known) -> None:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import logging
 
-from rich.console import Console
 from rich.markup import escape
 
 from hwnas import torchrun
+from hwnas.cli._console import Talker
 
 
 class _ToPeople(logging.Handler):
     """Prints each message once, in whatever live view is shown; one process of torchrun does."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Talker) -> None:
         super().__init__()
         self._console = console
         self._said: set[str] = set()
@@ -23,13 +23,18 @@ class _ToPeople(logging.Handler):
         text = record.getMessage()
         if text in self._said or torchrun.number() != 0:
             return
+        if record.levelno < logging.INFO:  # each time, with the layer that says it
+            self._console.tell(f"[dim]{record.name}[/] {escape(text)}", record.levelno)
+            return
         self._said.add(text)
-        mark = "[yellow]warning:[/] " if record.levelno >= logging.WARNING else "[dim]read[/] "
-        self._console.print(mark + escape(text), soft_wrap=True, highlight=False)
+        if record.levelno >= logging.WARNING:
+            self._console.print(f"[yellow]warning:[/] {escape(text)}", soft_wrap=True, highlight=False)
+        else:
+            self._console.tell(f"[dim]read[/] {escape(text)}")
 
 
-def listen(console: Console) -> None:
+def listen(console: Talker) -> None:
     """Print on a console from now on what is logged, as a new invocation would."""
     log = logging.getLogger("hwnas")
-    log.setLevel(logging.INFO)
+    log.setLevel(min(console.verbosity, logging.INFO))
     log.handlers = [_ToPeople(console)]

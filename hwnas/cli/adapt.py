@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from hwnas.cli import _usage
+from hwnas.cli import _runlog, _usage
 from hwnas.cli._app import AcceptNoise, Json, app, emit_json, err, leave, out, print_table, show_epoch
 from hwnas.cli._imported import ImageShape, Mean, ModuleWeights, Std, image_scale, image_shape
 from hwnas.errors import HwnasError
@@ -92,6 +92,7 @@ def adapt(
     from hwnas.adapt.ladder import require_kept
     from hwnas.cli._verifications import show_verifications
     from hwnas.runs import outputs, records
+    from hwnas.runs.folder import RunFolder
     from hwnas.verify import verify
 
     with _usage.usage():
@@ -110,6 +111,7 @@ def adapt(
         means, stds = image_scale(mean, std)
         given = GivenModel(model, data, weights, image_shape(shape), means, stds, resolution, task)
 
+    _runlog.into(RunFolder(to))
     alone = outputs.claimed(to, "an adaptation")
     with alone, err.status("reading the network") as status:
         record = made_to_keep(

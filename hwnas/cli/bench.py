@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from hwnas import files
-from hwnas.cli import _usage
+from hwnas.cli import _runlog, _usage
 from hwnas.cli._app import Json, app, emit_json, err, out, print_table
 from hwnas.errors import HwnasError
 from hwnas.runs import outputs
@@ -91,6 +91,7 @@ def bench(
     folder = BenchFolder(to)
     for path, what in ((folder.result, "a result"), (folder.page, "a page")):
         outputs.require_file(path, what)
+    _runlog.into(folder)
     with err.status("reading the table") as status:
         found = room.bench(
             asked, to, pool=pool, tell=lambda done, count: status.update(f"{done} of {count} searches")

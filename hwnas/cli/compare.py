@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from hwnas import device as devices
-from hwnas.cli import _usage
+from hwnas.cli import _runlog, _usage
 from hwnas.cli._app import Json, app, coloured, emit_json, err, out, print_quality, print_table
 from hwnas.cli._shipping import run_folder
 from hwnas.runs import records
@@ -61,6 +61,7 @@ def compare(
 
     with _usage.usage():
         require_known(_names(against), _names(match_latency), _names(variants))
+    _runlog.into(RunFolder(run))
     with err.status("comparing") as status:
         found = compare_run(
             run,

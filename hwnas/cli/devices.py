@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from hwnas import device, shelf
 from hwnas.cli import _usage
 from hwnas.cli._app import App, Json, app, emit_json, out, print_table
+from hwnas.cli._checks import show_check
 from hwnas.errors import DeviceError, HwnasError
 
 devices = App(no_args_is_help=True, help="Devices that can be measured on.")
@@ -22,7 +22,6 @@ Name = Annotated[str, typer.Argument(help="Device, as in `hwnas devices list`.",
 Serial = Annotated[
     str | None, typer.Option(help="Which one: serial number, HOST:PORT, or USER@HOST for boards.")
 ]
-_MARKS = {"ok": "[green]ok[/]", "warning": "[yellow]warning[/]", "failed": "[bold red]failed[/]"}
 
 
 @devices.command("list")
@@ -87,11 +86,7 @@ def doctor(
     for check in examine(described, serial):
         checks.append(check)
         if not as_json:
-            out.print(
-                f"{_MARKS[check.state]:>22} {escape(check.name)}: {escape(check.found)}", soft_wrap=True
-            )
-            if check.remedy:
-                out.print(f"        [bold]→ {escape(check.remedy)}[/]", soft_wrap=True)
+            show_check(check)
     if as_json:
         emit_json([asdict(check) for check in checks])
     if any(check.state == FAILED for check in checks):

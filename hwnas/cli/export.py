@@ -11,7 +11,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from hwnas.cli import _usage
+from hwnas.cli import _runlog, _usage
 from hwnas.cli._app import Json, app, emit_json, err, out, print_table
 from hwnas.cli._images import read_images
 from hwnas.cli._options import Settings, settings
@@ -49,6 +49,7 @@ def export(
     """
     from hwnas import release
 
+    _runlog.into(RunFolder(run))
     if RunFolder(run).is_imported:
         _usage.no_effect(context, "track", needs="with a network that was trained here")
         _export_imported(context, run, data, settings["also"], as_json)

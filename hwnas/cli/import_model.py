@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from hwnas.cli import _usage
+from hwnas.cli import _runlog, _usage
 from hwnas.cli._app import Json, app, emit_json, err, out
 from hwnas.cli._images import read_images
 from hwnas.cli._imported import ImageShape, Mean, ModuleWeights, Std, image_scale, image_shape
 from hwnas.errors import typed
 from hwnas.runs import outputs
+from hwnas.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     from hwnas.importing.scaling import InputScale
@@ -50,6 +51,7 @@ def import_model(
     with _usage.usage():
         one, (means, stds) = image_shape(shape), image_scale(mean, std)
     outputs.require_folder(to, "an imported network")
+    _runlog.into(RunFolder(to))
     images = None if inputs is None else read_images(inputs)
     with err.status("reading the network") as status:
         found = bring(

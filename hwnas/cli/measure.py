@@ -12,6 +12,7 @@ from hwnas import device as devices
 from hwnas.cli import _usage
 from hwnas.cli._app import AcceptNoise, Json, app, err, finite, out
 from hwnas.cli._benchmark import leave_benchmark, tell
+from hwnas.cli._foreseen import DryRun, show_foreseen_models
 from hwnas.cli.profile import parse_cpus
 from hwnas.errors import HwnasError
 from hwnas.measure import ProfileOptions
@@ -83,6 +84,7 @@ def measure(
     ] = _DEFAULT.max_rounds,
     cpus: Annotated[str | None, typer.Option(help='CPUs to run on, for example "4-7" or "0,2".')] = None,
     html: Annotated[Path | None, typer.Option(help="File to write a page about it to.")] = None,
+    dry_run: DryRun = False,
     accept_noise: AcceptNoise = False,
     as_json: Json = False,
 ) -> None:
@@ -92,7 +94,7 @@ def measure(
     changes. With --budget-ms, exits with 1 where a file takes longer (FAIL) and with 3 where nothing can be
     said (NOT PROVEN). A file that cannot be measured is an error (1), and the others are measured.
     """
-    from hwnas.benchmark import Asked, benchmark, is_name, seconds_of, shape_of
+    from hwnas.benchmark import Asked, benchmark, foreseen, is_name, seconds_of, shape_of
 
     if "" in files:
         raise typer.BadParameter("a file must have a name, but one is empty: is a variable unset?")
@@ -120,6 +122,11 @@ def measure(
         )
         if len(asked.shapes) < len(shapes):
             raise HwnasError(f"an input must have one --shape, but got {' '.join(shape or ())}")
+    if dry_run:
+        _usage.no_effect(context, "html", "accept_noise", needs="without --dry-run")
+        sessions, left_out = foreseen(asked, options)
+        show_foreseen_models(sessions, [item.reason for item in left_out], as_json=as_json)
+        return
     if html is not None:
         outputs.require_page(html, "a page")
     with err.status("reading the files") as status:

@@ -10,10 +10,11 @@ import typer
 from rich.markup import escape
 
 from hwnas.budget import Budget
-from hwnas.cli import _usage
+from hwnas.cli import _runlog, _usage
 from hwnas.cli._app import AcceptNoise, Json, app, coloured, emit_json, err, leave, out, print_quality
 from hwnas.cli._shipping import run_folder
 from hwnas.runs.budgets import BudgetRecord
+from hwnas.runs.folder import RunFolder
 from hwnas.runs.found import SearchRecord
 from hwnas.statistics import use
 from hwnas.statistics.bounds import decimals
@@ -69,6 +70,7 @@ def pick(
             budgets[name] = Budget.read(amount, name)
     if not budgets:
         raise typer.BadParameter("a pick must be given --budget-ms, or --device NAME=BUDGET")
+    _runlog.into(RunFolder(to))
     record = pick_from(run, list(budgets.values()), to, confidence=confidence)
     if as_json:
         emit_json(record.to_json())

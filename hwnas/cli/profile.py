@@ -9,7 +9,7 @@ from statistics import median
 from typing import Annotated, Any
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 from rich.table import Table
 
@@ -18,8 +18,10 @@ from hwnas import shelf as shelves
 from hwnas import spaces as library
 from hwnas.cli import _usage
 from hwnas.cli._app import Json, app, emit_json, err, out, print_table
+from hwnas.cli._console import Steps, Verbosity
 from hwnas.cli._evaluation import show
-from hwnas.cli._foreseen import show_foreseen
+from hwnas.cli._foreseen import DryRun, show_foreseen
+from hwnas.cli._pace import duration
 from hwnas.cli.spaces import Classes, Resolution, Strides
 from hwnas.device import Target
 from hwnas.errors import DeviceError
@@ -110,9 +112,7 @@ def profile(
     ] = "",
     max_minutes: Annotated[float | None, typer.Option(help="Begin no round of a target later.")] = None,
     retry_failed: Annotated[bool, typer.Option(help="Try again what failed before.")] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say what would be measured, and about how long it takes.")
-    ] = False,
+    dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
     """Measure all blocks of a space, and whole networks, on a device.
@@ -279,7 +279,7 @@ def parse_cpus(text: str | None) -> tuple[int, ...] | None:
 
 
 class _Bars:
-    """A bar for every stage of every target, on standard error."""
+    """A bar for every stage of every target on a terminal, else its steps; on standard error."""
 
     def __init__(self) -> None:
         columns = (
@@ -287,10 +287,10 @@ class _Bars:
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
+            TextColumn("{task.fields[left]}"),
         )
-        self._bar = Bar(*columns, console=err)
+        is_seen = err.is_terminal and err.verbosity != Verbosity.QUIET
+        self._bar, self._steps = Bar(*columns, console=err, disable=not is_seen), Steps(err)
         self._tasks: dict[tuple[Target, str], Any] = {}
 
     def __enter__(self) -> _Bars:
@@ -304,8 +304,12 @@ class _Bars:
         """Move the bar of this stage."""
         stage = (progress.target, progress.stage)
         if stage not in self._tasks:
-            self._tasks[stage] = self._bar.add_task(f"{progress.target} {progress.stage}")
-        self._bar.update(self._tasks[stage], completed=progress.done, total=progress.total)
+            self._tasks[stage] = self._bar.add_task(f"{progress.target} {progress.stage}", left="")
+        said = f"{progress.target} {progress.stage} {progress.done}/{progress.total}"
+        left_s = err.pace.left_s(said)
+        left = "" if left_s is None else f"about {duration(left_s)} left"
+        self._bar.update(self._tasks[stage], completed=progress.done, total=progress.total, left=left)
+        self._steps.tell(f"{said}  {left}".rstrip())
 
 
 def _summary(target: Target, path: Path) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,10 +12,11 @@ from rich.live import Live
 from rich.table import Table
 
 from hwnas import device as devices
-from hwnas.cli import _usage
+from hwnas.cli import _runlog, _usage
 from hwnas.cli._app import AcceptNoise, Json, app, emit_json, err, leave, out
+from hwnas.cli._console import Steps, Verbosity
 from hwnas.cli._tracking import Track
-from hwnas.runs.folder import RunFolder
+from hwnas.runs.folder import ChainFolder, RunFolder
 
 if TYPE_CHECKING:
     from hwnas.pipeline.quickstart import Summary
@@ -54,12 +56,20 @@ def quickstart(
     from hwnas.pipeline import quickstart as chain
 
     target = folder or Path("runs") / f"{datetime.now():%Y-%m-%d-%H%M%S}"
-    view = _View(chain.STAGES)
-    with Live(view.table(), console=err, refresh_per_second=4) as live:
+    _runlog.into(ChainFolder(target))
+    view, steps = _View(chain.STAGES), Steps(err)
+    is_seen = err.is_terminal and err.verbosity != Verbosity.QUIET
+    with Live(view.table(), console=err, refresh_per_second=4) if is_seen else nullcontext() as live:
 
         def tell(stage: str, text: str) -> None:
-            view.tell(stage, "" if text == UNCHANGED else text)
-            live.update(view.table())
+            said = err.pace.told(text)
+            took = view.tell(stage, "" if text == UNCHANGED else said)
+            if text:
+                steps.tell(f"{stage}: {said}")
+            else:
+                err.tell(f"[green]{stage}: done[/] in {took:.0f} s", is_shown=is_seen)
+            if live is not None:
+                live.update(view.table())
 
         summary = chain.run(
             target,
@@ -68,7 +78,8 @@ def quickstart(
             tell,
             track or (),
         )
-    err.print()
+    if is_seen:
+        err.print()
     if as_json:
         emit_json(summary.to_json())
     else:
@@ -85,14 +96,14 @@ class _View:
         self._began: dict[str, datetime] = {}
         self._seconds: dict[str, float] = {}
 
-    def tell(self, stage: str, text: str) -> None:
-        """Take note of what a stage says."""
+    def tell(self, stage: str, text: str) -> float:
+        """Take note of what a stage says; returns the seconds that it has taken."""
         self._began.setdefault(stage, datetime.now())
-        if text:
-            self._text[stage] = text
-        else:
-            self._seconds[stage] = (datetime.now() - self._began[stage]).total_seconds()
-            self._text[stage] = ""
+        took = (datetime.now() - self._began[stage]).total_seconds()
+        self._text[stage] = text
+        if not text:
+            self._seconds[stage] = took
+        return took
 
     def table(self) -> Table:
         """What is to be shown now."""

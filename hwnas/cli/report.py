@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from hwnas.cli import _runlog
 from hwnas.cli._app import Json, app, emit_json, err, out
 from hwnas.cli._shipping import Run, say_unfinished
 from hwnas.cli._tracking import Track
@@ -32,6 +33,7 @@ def report(
     from hwnas import release
     from hwnas import report as reports
 
+    _runlog.into(RunFolder(run))
     loggers = usable(track or (), run)
     for text in reports.damaged(run):
         err.print(f"[yellow]warning:[/] {escape(text)}", highlight=False, soft_wrap=True)

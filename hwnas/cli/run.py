@@ -9,12 +9,13 @@ import typer
 from rich.markup import escape
 
 from hwnas import files
-from hwnas.cli import _usage
+from hwnas.cli import _runlog, _usage
 from hwnas.cli._app import AcceptNoise, Json, app, coloured, emit_json, err, leave, out
+from hwnas.cli._foreseen import show_foreseen_run
 from hwnas.cli._tracking import Track
 from hwnas.errors import HwnasError, typed
 from hwnas.runs import outputs
-from hwnas.runs.folder import RunFolder
+from hwnas.runs.folder import ChainFolder, RunFolder
 from hwnas.search.settings import STRATEGY
 
 if TYPE_CHECKING:
@@ -50,6 +51,10 @@ def init(
 def run(
     config: Annotated[Path, typer.Argument(help="File that `hwnas init` wrote.")],
     track: Track = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Only say which stages are left, and what would be measured."),
+    ] = False,
     accept_noise: AcceptNoise = False,
     as_json: Json = False,
 ) -> None:
@@ -62,15 +67,21 @@ def run(
 
     wanted = pipeline.read(config)
     wanted = wanted.accepting_noise() if accept_noise else wanted
+    if dry_run:
+        with err.status("looking at what is there"):
+            foreseen = pipeline.foreseen(wanted)
+        show_foreseen_run(foreseen, as_json=as_json)
+        return
+    _runlog.into(ChainFolder(wanted.folder))
     with err.status("starting") as status:
 
         def tell(stage: str, text: str) -> None:
             if text == pipeline.UNCHANGED:
-                err.print(f"[dim]{stage}: unchanged, skipped[/]", highlight=False)
+                err.tell(f"[dim]{stage}: unchanged, skipped[/]")
             elif text:
                 status.update(f"{stage}: {text}")
             else:
-                err.print(f"[green]{stage}: done[/]", highlight=False)
+                err.tell(f"[green]{stage}: done[/]")
 
         summary = pipeline.run(wanted, tell=tell, track=track or ())
     if as_json:

@@ -12,11 +12,13 @@ from rich.markup import escape
 
 from hwnas import device as devices
 from hwnas import spaces
-from hwnas.cli import _found, _known, _sizes, _usage
+from hwnas.cli import _found, _known, _runlog, _sizes, _usage
 from hwnas.cli._app import AcceptNoise, Json, app, emit_json, err, leave
+from hwnas.cli._foreseen import DryRun, show_foreseen_models
 from hwnas.cli._options import KNOWN, Settings, Weights, from_network, settings
 from hwnas.cli._tracking import Track
 from hwnas.evaluators.zero_cost.config import CALLED
+from hwnas.runs.folder import RunFolder
 from hwnas.search.auto import AUTO, chosen
 from hwnas.settings import options
 from hwnas.tracking.following import SEARCH, followed, usable
@@ -122,6 +124,7 @@ def search(
         ),
     ] = None,
     track: Track = None,
+    dry_run: DryRun = False,
     accept_noise: AcceptNoise = False,
     as_json: Json = False,
 ) -> None:
@@ -156,6 +159,10 @@ def search(
     if around is not None:
         with _usage.usage():
             whole = _config(settings, budget_ms or (), more or ())  # refused before the network is adapted
+    if dry_run:
+        _foresee(context, settings, budgets, tables, more or (), is_measured=measured, as_json=as_json)
+        return
+    _runlog.into(RunFolder(to))
     loggers, said = usable(track or (), to), list[str]()
 
     def warn(text: str) -> None:
@@ -210,6 +217,39 @@ def search(
     leave(record.finalists.verdict if record.finalists else None, accept_noise=accept_noise)
 
 
+def _foresee(
+    context: typer.Context,
+    settings: Settings,
+    budgets: Sequence[Budget],
+    tables: Path | None,
+    more: Sequence[str],
+    *,
+    is_measured: bool,
+    as_json: bool,
+) -> None:
+    """What would be measured of the finalists; the search itself measures nothing."""
+    from hwnas.device import AutoTarget
+    from hwnas.finalists.foresight import foreseen
+    from hwnas.settings import requests
+
+    _usage.no_effect(context, "known", needs="without --dry-run, as its space follows from what is trained")
+    _usage.no_effect(context, "track", "accept_noise", needs="without --dry-run")
+    with _usage.usage():
+        config = _config(settings, (), more)
+        wanted = requests.search_options(config, measure=is_measured, tables=tables)
+    found, notes = [], ["how long the search itself takes is not known before it is begun"]
+    if is_measured:
+        space = spaces.load(config.basics.space)
+        found = foreseen(budgets, space, tables, wanted.finalists, wanted.measuring)
+        notes += [
+            f"{item.name}: its runtimes are measured first, and one is chosen"
+            for item in budgets
+            if isinstance(item.target, AutoTarget)
+        ]
+        notes.append("rounds are of one session of each; what ships is measured in further ones")
+    show_foreseen_models(found, notes, as_json=as_json)
+
+
 def _budgets(
     device: list[str] | None,
     runtime: str | None,
@@ -240,7 +280,7 @@ def _automatic(settings: Settings, *, is_around: bool) -> Settings:
         "blockwise" if is_around else settings["evaluate"], is_tied=spaces.is_tied(settings["space"])
     )
     text = f"strategy {found.strategy}, scored by --evaluate {found.evaluate}: {found.evidence}"
-    err.print(escape(text), soft_wrap=True, highlight=False)
+    err.tell(escape(text))
     return {**settings, "strategy": found.strategy, "evaluate": found.evaluate}
 
 

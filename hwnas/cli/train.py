@@ -11,7 +11,7 @@ import typer
 from rich.markup import escape
 
 from hwnas import files
-from hwnas.cli import _usage
+from hwnas.cli import _runlog, _usage
 from hwnas.cli._app import Json, app, emit_json, err, out, show_epoch
 from hwnas.cli._options import Resolution, Settings, Weights, from_network, settings
 from hwnas.cli._shipping import run_folder
@@ -83,7 +83,8 @@ def train(
     with _usage.usage():
         Origin(settings["init"], settings["teacher"])
         requests.training(settings)  # refused before any file is looked at
-    with ranks.joined(optim.pick_device(settings["device"])):
+    _runlog.into(RunFolder(run))
+    with ranks.joined(optim.pick_device(settings["device"])), err.status("training"):
         asked = {"file": weights, "resolution": resolution, "task": task}
         record = _trained(context, run, settings, data, known, asked, track or ())
         if ranks.rank() != 0:

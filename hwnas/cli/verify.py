@@ -11,16 +11,17 @@ from rich.markup import escape
 
 from hwnas import device as devices
 from hwnas import runtimes
-from hwnas.cli import _usage
+from hwnas.cli import _runlog, _usage
 from hwnas.cli._app import AcceptNoise, Json, app, emit_json, err, finite, leave
 from hwnas.cli._benchmark import leave_benchmark, tell
+from hwnas.cli._foreseen import DryRun, show_foreseen_models
 from hwnas.cli._options import Settings, settings
 from hwnas.cli._shipping import run_folder
 from hwnas.cli._tracking import Track
 from hwnas.cli._verifications import show_verifications
 from hwnas.errors import typed
 from hwnas.runs import outputs
-from hwnas.runs.folder import ShippingFolder
+from hwnas.runs.folder import RunFolder, ShippingFolder
 from hwnas.settings.options import of_section
 from hwnas.tracking.following import followed, usable
 
@@ -63,6 +64,7 @@ def verify(
         typer.Option(help="Of a single file: the most that it may take.", callback=finite),
     ] = None,
     track: Track = None,
+    dry_run: DryRun = False,
     accept_noise: AcceptNoise = False,
     as_json: Json = False,
 ) -> None:
@@ -78,8 +80,12 @@ def verify(
     from hwnas.settings import requests
     from hwnas.verify import images, verify_on
     from hwnas.verify.folder import read
+    from hwnas.verify.foresight import foreseen
     from hwnas.verify.scales import tables_of
 
+    if dry_run:
+        idle = ("track", "accept_noise", "record", "data", "skip_accuracy", "tables")
+        _usage.no_effect(context, *idle, needs="without --dry-run")
     if not folder.is_dir() and (budget_ms is not None or folder.suffix.lower() in runtimes.by_suffix()):
         of_folder = ("data", "tables", "skip_accuracy", "record", "track")
         _usage.no_effect(context, *of_folder, needs="with a folder")
@@ -87,7 +93,8 @@ def verify(
             raise typer.BadParameter(
                 f"a single file must have a budget to keep, but {folder} has none: give --budget-ms"
             )
-        _verify_file(folder, device or "host", budget_ms, requests.verifying(settings), accept_noise, as_json)
+        wanted = requests.verifying(settings)
+        _verify_file(folder, device or "host", budget_ms, wanted, accept_noise, as_json, dry_run=dry_run)
         return
     _usage.no_effect(context, "budget_ms", needs="with a single file: a folder has its own budgets")
     if not record:
@@ -95,9 +102,17 @@ def verify(
     if skip_accuracy:
         _usage.no_effect(context, "data", needs="without --skip-accuracy")
     folder = release.shipping_of(folder)
+    if dry_run:
+        checked = read(folder)
+        described = devices.load(device or checked.manifest.device)
+        sessions = foreseen(checked, described, requests.verifying(settings))
+        show_foreseen_models(sessions, as_json=as_json)
+        return
     path, own = ShippingFolder(folder).manifest, release.owner_of(folder)
     if record and path.exists():
         outputs.require_file(path, "the manifest (without --no-record)")
+    if own != folder:  # beside models that ship alone, nothing is written
+        _runlog.into(RunFolder(own))
     alone = outputs.claimed(own, "a verification") if record and folder.is_dir() else nullcontext()
     loggers = usable(track or (), own)
     with alone, followed(own, loggers), err.status("reading the folder and the data") as status:
@@ -128,14 +143,26 @@ def verify(
 
 
 def _verify_file(
-    path: Path, device: str, budget_ms: float, options: ProfileOptions, accept_noise: bool, as_json: bool
+    path: Path,
+    device: str,
+    budget_ms: float,
+    options: ProfileOptions,
+    accept_noise: bool,
+    as_json: bool,
+    *,
+    dry_run: bool,
 ) -> None:
     """Measure one file against a budget."""
     from hwnas.benchmark import Asked, benchmark
+    from hwnas.benchmark import foreseen as of_files
 
     described = devices.load(device)
     with _usage.usage():
         asked = Asked(files=[path], devices=[described], budget_ms=budget_ms)
+    if dry_run:
+        sessions, left_out = of_files(asked, options)
+        show_foreseen_models(sessions, [item.reason for item in left_out], as_json=as_json)
+        return
     with err.status("reading the file") as status:
         found = benchmark(asked, options, lambda text: status.update(escape(text)))
     tell(found, as_json=as_json)

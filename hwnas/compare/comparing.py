@@ -16,7 +16,7 @@ from hwnas.compare.rows import FOUND
 from hwnas.data import Dataset
 from hwnas.device import Device, Target
 from hwnas.errors import HwnasError
-from hwnas.measure import Measured, Measurer, ProfileOptions, measured
+from hwnas.measure import Measured, Measurer, ProfileOptions, in_rounds, measured
 from hwnas.release import energy
 from hwnas.runs import outputs, records
 from hwnas.runs.comparison import MATCH, ComparisonAsked, ComparisonRecord, Match
@@ -253,10 +253,11 @@ def _measure(
     tell: Tell,
 ) -> tuple[Measured, dict[str, tuple[EnergyCheck, Verdict]]]:
     """Latencies of all networks, and their energies where the run has a limit on those; else none."""
-    tell(f"measuring {len(entries)} networks on {target}")
+    said = f"measuring {len(entries)} networks on {target}"
+    tell(said)
     models: dict[str, Path | bytes] = {name: found[0].model(target) for name, found in entries.items()}
     measurer, missing = energy.counting(measurers, target, limit)
-    own = measurer.measure(target, models)
+    own = measurer.measure(target, models, progress=in_rounds(tell, said))
     together = measured(own)
     if limit is None:
         return together, {}

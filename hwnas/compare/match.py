@@ -17,7 +17,7 @@ import numpy as np
 from hwnas import known
 from hwnas.device import Target
 from hwnas.export import for_timing, random_module
-from hwnas.measure import Measurer, measured
+from hwnas.measure import Measurer, OnProgress, in_rounds, measured
 from hwnas.runs.comparison import Candidate
 from hwnas.space import Architecture
 
@@ -74,8 +74,9 @@ def nearest(
     measured: dict[int, Candidate] = {}
     wanted = first(macs, like.macs)
     for _ in range(_SESSIONS):
-        tell(f"measuring {', '.join(networks[i][0] for i in wanted)} on {target}")
-        measured |= _session({i: networks[i] for i in wanted}, model, measurer, target)
+        said = f"measuring {', '.join(networks[i][0] for i in wanted)} on {target}"
+        tell(said)
+        measured |= _session({i: networks[i] for i in wanted}, model, measurer, target, in_rounds(tell, said))
         best = min(measured.values(), key=lambda c: abs(math.log(c.ratio)))
         wanted = further({i: c.ratio for i, c in measured.items()}, len(networks))
         if not wanted or abs(math.log(best.ratio)) <= _CLOSE:
@@ -115,11 +116,12 @@ def _session(
     model: Path,
     measurer: Measurer,
     target: Target,
+    progress: OnProgress,
 ) -> dict[int, Candidate]:
     """The candidates and the network, interleaved."""
     models: dict[str, Path | bytes] = {"": model}
     models |= {name: untrained(arch, target) for name, arch in networks.values()}
-    found = measured(measurer.measure(target, models))
+    found = measured(measurer.measure(target, models, progress=progress))
     reference = found[""].latency_ms
     candidates = {}
     for i, (name, arch) in networks.items():

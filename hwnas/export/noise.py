@@ -71,7 +71,7 @@ def of_layers(
         calibration: Images for the ranges, shape (n, channels, height, width); ratios are of the first 32.
         precision: That layers are tried alone in: "int8", or "16x8" as a kept layer is; ``own_db`` is of it.
         remedies: As of ``lower``.
-        on_layer: Called with the name of each layer that is about to be tried alone.
+        on_layer: Told of each layer that is about to be tried alone.
 
     Raises:
         ExportError: The network cannot be lowered.
@@ -88,8 +88,8 @@ def of_layers(
     exact = list(values(tflite.write(graph), compared, {*ends, *(layer.name for layer in found)}))
     whole = list(values(quantize.rounded_tflite(graph, "int8", ranges), compared, set(exact[0])))
     result = []
-    for layer in found:
-        on_layer(layer.name)
+    for number, layer in enumerate(found, start=1):
+        on_layer(f"layer {number} of {len(found)}: {layer.name}")
         others = {other.name: "fp32" for other in found if other is not layer}
         others |= {} if precision == "int8" else {layer.name: precision}
         alone = list(values(quantize.rounded_tflite(graph, "int8", ranges, others), compared, ends))

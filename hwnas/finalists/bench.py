@@ -6,7 +6,7 @@ latency table of the kind "finalist". What is in it is not measured again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +16,7 @@ from hwnas.device import Device
 from hwnas.errors import SchemaMismatch, TransportError
 from hwnas.finalists.latencies import LatencyConstraint
 from hwnas.finalists.reading import EnergyReading, Indices, Reading, Readings
-from hwnas.measure import Measurer, ProfileOptions
+from hwnas.measure import Measurer, ProfileOptions, in_rounds
 from hwnas.measure.store import TableStore
 from hwnas.runs.folder import RunFolder
 from hwnas.space import SearchSpace
@@ -49,6 +49,7 @@ class Bench:
             the scale of the device, where they are of the same processor and library.
         folder: Of the run.
         options: How well to measure.
+        tell: Told how far a session is.
 
     Attributes:
         constraints: The same constraints, with what is measurable, and notes.
@@ -62,7 +63,9 @@ class Bench:
         tables: Mapping[str, LatencyTable],
         folder: Path,
         options: ProfileOptions,
+        tell: Callable[[str], None] = lambda _: None,
     ) -> None:
+        self._tell = tell
         self.space, self.constraints = space, tuple(constraints)
         self._devices, self._tables = devices, tables
         self._run, self._options = RunFolder(folder), options
@@ -140,7 +143,10 @@ class Bench:
             ]
             if missing:
                 models = bench.measurer.export(constraint.target, missing)
-                session = bench.measurer.measure(constraint.target, models, on_round=bench.store.add)
+                said = in_rounds(self._tell, f"measuring {len(models)} networks on {constraint.name}")
+                session = bench.measurer.measure(
+                    constraint.target, models, on_round=bench.store.add, progress=said
+                )
                 bench.store.note(*session.notes)
 
     def _readings(self, constraint: LatencyConstraint, batch: Sequence[Indices]) -> list[Reading | None]:

@@ -16,7 +16,7 @@ from hwnas.device import AutoTarget, Device, Target
 from hwnas.device import load as described
 from hwnas.errors import DeviceError, ExportError, TableError
 from hwnas.finalists.models import has_table, sources
-from hwnas.measure import Measurer, ProfileOptions, measured
+from hwnas.measure import Measurer, OnProgress, ProfileOptions, in_rounds, measured
 from hwnas.runs import runtimes
 from hwnas.runs.runtimes import RuntimeChoice, RuntimeReading
 from hwnas.space import Architecture, SearchSpace
@@ -132,16 +132,18 @@ def _chosen(
     models: dict[Target, dict[str, Path]] = {}
     with Measurer(device, options) as measurer:
         for item in target.candidates:
-            tell(f"measuring {item} to choose a runtime")
+            said = f"measuring {item} to choose a runtime"
+            tell(said)
             try:
                 measurer.environment(item)
                 models[item] = measurer.export(item, [network])
-                sessions[item] = [_session(measurer, item, models[item])]
+                sessions[item] = [_session(measurer, item, models[item], in_rounds(tell, said))]
             except (DeviceError, ExportError) as error:
                 left_out[item.runtime] = str(error)
         for item in reversed(sessions):
-            tell(f"measuring {item} again")
-            sessions[item].append(_session(measurer, item, models[item]))
+            said = f"measuring {item} again"
+            tell(said)
+            sessions[item].append(_session(measurer, item, models[item], in_rounds(tell, said)))
     if not sessions:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
         raise DeviceError(f"a runtime must be there for {target}, but none can be used: {reasons}")
@@ -157,9 +159,11 @@ def _chosen(
     return runtimes.choose(network.key(), readings, left_out)
 
 
-def _session(measurer: Measurer, target: Target, models: Mapping[str, Path]) -> _Session:
+def _session(
+    measurer: Measurer, target: Target, models: Mapping[str, Path], progress: OnProgress
+) -> _Session:
     """Latency of the one model, and its interval."""
-    session = measured(measurer.measure(target, models))
+    session = measured(measurer.measure(target, models, progress=progress))
     (found,) = [session[name] for name in models]
     return found.latency_ms, found.interval_ms
 

@@ -103,7 +103,7 @@ def select_finalist(
     there = (devices or devices_of(constraints)) if measure else {}
     scales = _tables(constraints, space, tables) if measure else {}
     tuner = tuning.tuner_of(run, record, scorer, dataset, options.tuned_epochs, tell)
-    with Bench(space, constraints, there, scales, run, measuring) as bench:
+    with Bench(space, constraints, there, scales, run, measuring, tell) as bench:
         posteriors = Posteriors(
             space, bench.constraints, confidence_of(record), limits_of(record, space, constraints)
         )

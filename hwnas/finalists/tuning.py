@@ -26,7 +26,7 @@ from hwnas.spaces.canonical import Canonical
 from hwnas.tasks.base import Estimate
 from hwnas.train import TrainConfig, fit
 from hwnas.train.adapting import teacher_of
-from hwnas.train.config import TAUGHT
+from hwnas.train.config import TAUGHT, in_epochs
 from hwnas.train.teacher import load_teacher
 from hwnas.train.training import dataset_of
 
@@ -101,7 +101,7 @@ class Tuner:
             teacher=load_teacher(self.teacher, self.data),
             fresh=(),
             checkpoint=checkpoint,
-            on_epoch=lambda record: self.tell(f"tuning {name}: epoch {record.epoch}/{record.epochs}"),
+            on_epoch=in_epochs(self.tell, f"tuning {name}"),
         )
         estimate = Estimate.of(result.seen)
         found = {

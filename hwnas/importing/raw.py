@@ -111,8 +111,7 @@ def unknown(operator: str, place: str, why: str = "") -> ExportError:
         place: Where it stands in the network.
         why: What about it is not understood; empty for all of it.
     """
-    if why:
-        return ExportError(f"operator {operator} ({place!r}) must be as hwnas reads it, but {why}")
     known = "hwnas reads convolutions, linear layers, batch norms, pooling, sums, products, concatenations, "
     known += "slices, resizes and the usual activations"
-    return ExportError(f"operator {operator} ({place!r}) is not one that hwnas reads: {known}")
+    odd = f"must be as hwnas reads it, but {why}" if why else f"is not one that hwnas reads: {known}"
+    return ExportError(f"operator {operator} ({place!r}) {odd}").see("start/own-network.md")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hwnas.measure.energy import why_refused
 from hwnas.measure.measurer import Measurer
-from hwnas.measure.options import OnProgress, ProfileOptions, Progress
+from hwnas.measure.options import OnProgress, ProfileOptions, Progress, in_rounds
 from hwnas.measure.profiling import Measured, measure, measured, profile
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "OnProgress",
     "ProfileOptions",
     "Progress",
+    "in_rounds",
     "measure",
     "measured",
     "profile",

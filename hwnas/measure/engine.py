@@ -152,7 +152,7 @@ def greet(transport: Transport, target: Target, options: ProfileOptions) -> Mapp
         raise AgentError(
             f"the agent must run on the {target.processor} of {target.device}, but it runs on "
             f"{', '.join(map(str, processors))} only: {why}"
-        )
+        ).see("guides/gpus.md")
     _require_precision(target, hello)
     online, cpus = hello.get("cpus_online"), options.cpus
     if cpus is not None and online is not None and not set(cpus) <= set(online):

@@ -1,4 +1,4 @@
-"""What a profile would measure, and about how long that takes; nothing is exported or measured for it."""
+"""What would be measured, and about how long that takes; nothing is exported or measured for it."""
 
 from __future__ import annotations
 
@@ -48,6 +48,64 @@ class Foreseen:
         """All of it as JSON."""
         seconds = dict(zip(("fewest", "most"), self.seconds, strict=True))
         return {**asdict(self), "target": str(self.target), "path": str(self.path), "seconds": seconds}
+
+
+@dataclass(frozen=True)
+class ForeseenModels:
+    """What is to be measured of whole models on one target.
+
+    Attributes:
+        target: What they are measured on.
+        models: Their names, where they are known before.
+        count: How many, at least and at most.
+        fewest: Rounds that are measured in any case.
+        most: Rounds, where every interval stays too wide.
+        seconds_a_round: Of one model with the anchors beside it, at least: models that take long take longer.
+        further_s: Seconds beside the rounds.
+    """
+
+    target: Target
+    models: tuple[str, ...]
+    count: tuple[int, int]
+    fewest: int
+    most: int
+    seconds_a_round: float
+    further_s: float = 0.0
+
+    @property
+    def least_s(self) -> float:
+        """What measuring alone takes at least."""
+        return self.fewest * self.seconds_a_round + self.further_s
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it as JSON."""
+        return {**asdict(self), "target": str(self.target), "least_s": self.least_s}
+
+
+def of_models(
+    target: Target,
+    models: Sequence[str],
+    options: ProfileOptions,
+    *,
+    count: tuple[int, int] | None = None,
+    table: LatencyTable | None = None,
+    further_s: float = 0.0,
+) -> ForeseenModels:
+    """What measuring whole models takes.
+
+    Args:
+        target: What they are measured on.
+        models: Their names.
+        options: How well to measure.
+        count: How many, at least and at most, where not all that are named.
+        table: Of the target: its last session says how long a round of what is mostly blocks takes.
+        further_s: Seconds beside the rounds.
+    """
+    least, most = count or (len(models), len(models))
+    of_blocks = 0.0 if table is None else _measured(table) or 0.0
+    rounds = least * options.rounds, most * options.max_rounds
+    seconds_a_round = max(of_blocks, _least(options))
+    return ForeseenModels(target, tuple(models), (least, most), *rounds, seconds_a_round, further_s)
 
 
 def foreseen(

@@ -105,5 +105,10 @@ class Progress:
 OnProgress = Callable[[Progress], None]
 
 
+def in_rounds(tell: Callable[[str], None], what: str) -> OnProgress:
+    """The callback of those who tell people what is measured, and how far it is."""
+    return lambda state: tell(f"{what}: {state.done} of {state.total} rounds")
+
+
 def silent(_: Progress) -> None:
     """The callback of those who do not want to know."""

@@ -16,7 +16,8 @@ from typing import Any
 from hwnas import device as devices
 from hwnas import release
 from hwnas.device import Device
-from hwnas.pipeline.stages import Stages
+from hwnas.pipeline.foresight import ForeseenRun, ForeseenStage, foreseen
+from hwnas.pipeline.stages import STAGES, Stages
 from hwnas.pipeline.state import RunState
 from hwnas.release import against
 from hwnas.release.verification import shares_of
@@ -33,7 +34,6 @@ from hwnas.tracking.base import Tracker
 from hwnas.tracking.following import usable
 from hwnas.verify import Verification
 
-STAGES = ("profile", "fit", "search", "baseline", "train", "against", "export", "verify", "report")
 UNCHANGED = "unchanged"
 
 Tell = Callable[[str, str], None]
@@ -181,4 +181,17 @@ def _summary(config: Config, stages: Stages, seconds: Mapping[str, float], ran: 
     )
 
 
-__all__ = ["STAGES", "UNCHANGED", "Config", "Summary", "Tell", "make", "read", "run", "template"]
+__all__ = [
+    "STAGES",
+    "UNCHANGED",
+    "Config",
+    "ForeseenRun",
+    "ForeseenStage",
+    "Summary",
+    "Tell",
+    "foreseen",
+    "make",
+    "read",
+    "run",
+    "template",
+]

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from hwnas.tracking.following import Following
     from hwnas.train.config import EpochRecord
 
+STAGES = ("profile", "fit", "search", "baseline", "train", "against", "export", "verify", "report")
 _FINALISTS = ("promise", "promise.measuring")
 
 
@@ -100,6 +101,18 @@ class Stages:
         for stage in self._planned():  # any of them may use what plug-ins bring
             known = {path.name: files.sha256(path) for path in plugins.files()}
             yield replace(stage, settings={**stage.settings, "plugins": known}) if known else stage
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of all stages, also of those that cannot be made yet."""
+        left_out = set() if self._open else {"runtimes"}
+        left_out |= set() if self.baseline is not None else {"baseline", "against"}
+        return tuple(name for name in ("runtimes", *STAGES) if name not in left_out)
+
+    @property
+    def space(self) -> str:
+        """Full name of the space."""
+        return self._images.space
 
     def _planned(self) -> Iterator[Stage]:
         if self._open:

@@ -54,13 +54,14 @@ class RunState:
 
     Args:
         folder: Of the run.
+        is_kept: Whether what becomes known is written down.
 
     Raises:
         SchemaMismatch: The record is of another version.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder, self._path = folder, ChainFolder(folder).state
+    def __init__(self, folder: Path, *, is_kept: bool = True) -> None:
+        self._folder, self._path, self._is_kept = folder, ChainFolder(folder).state, is_kept
         self._data: dict[str, Any] = {"schema": SCHEMA, "data": {}, "stages": {}, "owned": []}
         if self._path.exists():
             what, remedy = "the state of a run", "give another folder"
@@ -115,6 +116,11 @@ class RunState:
         """How long a finished stage took."""
         return float(self._data["stages"][stage].get("seconds", 0.0))
 
+    def took(self, stage: str) -> float | None:
+        """How long a stage took when it was last finished; None where that is not known."""
+        seconds = self._data["stages"].get(stage, {}).get("seconds")
+        return None if seconds is None else float(seconds)
+
     def classes(self, digest: str, count: Callable[[], int]) -> int:
         """Number of classes of data; counted once for each digest, which means reading them."""
         if self._data["data"].get("digest") != digest:
@@ -138,7 +144,8 @@ class RunState:
         self._write()
 
     def _write(self) -> None:
-        files.write_json(self._path, self._data)
+        if self._is_kept:
+            files.write_json(self._path, self._data)
 
 
 def digest_of_data(source: str) -> str:

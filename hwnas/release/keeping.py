@@ -269,7 +269,7 @@ class Keeper:
                 self._calibration,
                 precision=precision,
                 remedies=remedies,
-                on_layer=lambda name: self._on_step(f"noise of {precision} in {name}"),
+                on_layer=lambda text: self._on_step(f"noise of {precision}, {text}"),
             )
         return self._noise[remedies, precision]
 

@@ -28,6 +28,7 @@ from hwnas.runs.found import SearchRecord
 from hwnas.runtimes.base import CPU
 from hwnas.space import Architecture
 from hwnas.train import load_weights
+from hwnas.train.config import in_epochs
 
 if TYPE_CHECKING:
     from torch import nn
@@ -131,7 +132,14 @@ def export_run(
     if qat_if_worse is not None:
         on_variant("int8 networks for validation")
         rounded, rounding = int8.tune_run(
-            run, module, dataset, trained, calibration, allowed_loss=qat_if_worse, epochs=qat_epochs
+            run,
+            module,
+            dataset,
+            trained,
+            calibration,
+            allowed_loss=qat_if_worse,
+            epochs=qat_epochs,
+            on_epoch=in_epochs(on_variant, "fine-tuning for int8"),
         )
     variants = wanted(search, also)
     shape = arch.space.input_shape
@@ -161,7 +169,11 @@ def export_run(
     on_variant(f"{task.metric.name} of int8 on validation images")
     small = {name: lowered[file].model for (name, precision), file in variants.items() if precision == "int8"}
     costs = cost.of_models(module, dataset, small, int8_drop)
-    noises = noise.of_layers(rounded, shape, calibration, on_layer=on_variant) if layers else ()
+    noises = (
+        noise.of_layers(rounded, shape, calibration, on_layer=lambda text: on_variant(f"noise, {text}"))
+        if layers
+        else ()
+    )
     contents, models = _contents(module, dataset, variants, lowered, kept)
     manifest = Manifest(
         created=datetime.now(UTC).isoformat(timespec="seconds"),

@@ -26,6 +26,18 @@ class Place(Protocol):
         """Runtime, precision and whatever is not usual."""
 
 
+class LoggedFolder(Protocol):
+    """A folder with a log of the commands that worked in it."""
+
+    @property
+    def path(self) -> Path:
+        """The folder."""
+
+    @property
+    def log(self) -> Path:
+        """The log."""
+
+
 class Entry:
     """A file or a folder: its name on the class, its path on a folder."""
 
@@ -69,6 +81,7 @@ class RunFolder:
     path: Path
 
     lock = Entry(".lock")  # as long as a process works in the folder
+    log = Entry("hwnas.log")  # what commands said here; never the first file
 
     arch = Entry("arch.json")
     imported = Entry("import.json")  # where a network of one's own came from
@@ -150,6 +163,7 @@ class ChainFolder:
 
     path: Path
 
+    log = Entry(RunFolder.log)
     state = Entry("chain.json")
     quickstart = Entry("quickstart.json")
     latency = Entry("latency")
@@ -192,9 +206,16 @@ class BenchFolder:
 
     path: Path
 
+    log = Entry(RunFolder.log)
     jobs = Entry("jobs.jsonl")  # a line a finished search
     result = Entry("bench.json")
     page = Entry("bench.html")
+
+
+def is_begun(folder: LoggedFolder) -> bool:
+    """Whether anything is there that makes a folder what it is: neither the log nor the lock does."""
+    names = {entry.name for entry in vars(type(folder)).values() if isinstance(entry, Entry)}
+    return any((folder.path / name).exists() for name in names - {RunFolder.lock, RunFolder.log})
 
 
 def model_name(target: Place) -> str:

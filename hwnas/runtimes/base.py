@@ -299,7 +299,7 @@ class Runtime:
             raise AgentError(
                 f"the agent must prove that the {processor} took the model, but says {took!r}: "
                 "it may have run on the CPU"
-            )
+            ).see("faq.md#why-did-it-silently-fall-back-to-the-cpu")
 
     def require_precise(self, precision: str, processor: str, reply: Mapping[str, Any]) -> None:
         """Refuse a reply that does not prove what its output was computed in; raises AgentError.

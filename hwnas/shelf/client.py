@@ -77,13 +77,13 @@ class Service:
                 raise TransportError(
                     f"the service of a shelf must know the token, but {self._address} does not: give the "
                     "token file that it was started with"
-                ) from error
+                ).see("guides/shelf.md") from error
             raise self._odd(error.code) from error
         except (URLError, HTTPException, OSError, ValueError) as error:
             raise TransportError(
                 f"the service of a shelf must answer, but {self._address} does not: {error}: see whether "
                 "the command devices serve runs there"
-            ) from error
+            ).see("guides/shelf.md") from error
 
     def _odd(self, status: int) -> TransportError:
         return TransportError(

@@ -94,7 +94,7 @@ def _require_known(data: Mapping[str, Any], known: Collection[str], path: Path) 
     if odd := sorted(set(data) - set(known)):
         raise DeviceError(
             f"a shelf must hold {', '.join(known)} in that place, but {path} has {', '.join(odd)}: drop it"
-        )
+        ).see("guides/shelf.md")
 
 
 def _of_units(data: dict[str, Any], path: Path) -> Shelf:
@@ -105,18 +105,20 @@ def _of_units(data: dict[str, Any], path: Path) -> Shelf:
             raise DeviceError(
                 f"a unit must be a device of {sorted(known)}, but {path} has {unit.device!r}: describe it, "
                 "or name another"
-            )
+            ).see("guides/shelf.md")
         if known[unit.device].transport == "local" or not unit.serial:
             raise DeviceError(
                 f"a unit must be a phone or a board with a serial number or an address, but {path} has "
                 f"{str(unit)!r}: mend that entry"
-            )
+            ).see("guides/shelf.md")
         if _place(unit.serial) in [_place(other.serial) for other in units[:number]]:
             raise DeviceError(
                 f"a unit must stand on a shelf once, but {path} has {unit.serial} twice: drop one"
-            )
+            ).see("guides/shelf.md")
     if not units:
-        raise DeviceError(f"a shelf must hold at least one unit, but {path} has none: add a [[unit]]")
+        raise DeviceError(f"a shelf must hold at least one unit, but {path} has none: add a [[unit]]").see(
+            "guides/shelf.md"
+        )
     return Shelf(path, units)
 
 
@@ -140,6 +142,6 @@ def _of_service(data: dict[str, Any], path: Path) -> Shelf:
         raise DeviceError(
             f"the service of a shelf must be http://HOST:PORT or https://HOST, but {path} has "
             f"{data['service']!r}: mend that line"
-        )
+        ).see("guides/shelf.md")
     token_file = path.parent / Path(data["token_file"]).expanduser()
     return Shelf(path, service=data["service"].rstrip("/"), token_file=token_file)

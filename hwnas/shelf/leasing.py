@@ -97,7 +97,7 @@ def require_held(lease: Lease) -> None:
         raise TransportError(
             f"a unit must be leased while it is measured on, but the lease of {lease.unit} was lost: "
             "start again"
-        )
+        ).see("guides/shelf.md")
 
 
 def own_name() -> str:
@@ -115,8 +115,8 @@ def _refuse(holdings: list[Holding], shelf: Shelf, device: str) -> None:
         there = sorted({holding.unit.device for holding in holdings})
         raise DeviceError(
             f"a device must stand on the shelf {shelf.path}, but it has {there} and no {device!r}"
-        )
+        ).see("guides/shelf.md")
     held = "; ".join(f"{holding.unit.serial} by {holding.holder}" for holding in own)
     raise TransportError(
         f"one {device} of the shelf must be free, but all are in use: {held}: wait for one, or add another"
-    )
+    ).see("guides/shelf.md")

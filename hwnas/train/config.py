@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
@@ -315,3 +315,8 @@ class TrainResult:
     def seconds(self) -> float:
         """Wall time of all epochs."""
         return sum(record.seconds for record in self.history)
+
+
+def in_epochs(tell: Callable[[str], None], what: str) -> Callable[[EpochRecord], None]:
+    """The callback of those who tell people what is trained, and how far it is."""
+    return lambda record: tell(f"{what}: epoch {record.epoch}/{record.epochs}")

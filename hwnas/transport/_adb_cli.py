@@ -49,7 +49,7 @@ class AdbProgram:
         if state in ("unauthorized", "no permissions"):
             raise TransportError(
                 f"a phone must be ready for adb, but {self._serial} is {state!r}: {REMEDIES[state]}"
-            )
+            ).see("start/phone.md")
         raise LinkLost(
             f"a phone must be attached, but adb says that {self._serial} is {state or 'not there'}"
         )

@@ -7,6 +7,7 @@ command ends with a random marker and its status, in the output itself. No marke
 
 from __future__ import annotations
 
+import logging
 import secrets
 import time
 from collections.abc import Callable, Iterator
@@ -29,6 +30,7 @@ ATTEMPTS = 12
 REMEDY = "try another cable or port, or a steadier network, and run the same command again"
 """What the user must do where a link breaks too often."""
 
+_log = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
 
 
@@ -75,6 +77,7 @@ class Link:
 
     def ask(self, command: str, *, quiet_s: float = CALL_S) -> tuple[int, str]:
         """Exit status and output of a command, which may be run more than once."""
+        _log.debug("on the device: %s", command)
         return self.persist(lambda: ask_once(self.shell, command, quiet_s=quiet_s))
 
     def call(self, command: str, *, quiet_s: float = CALL_S) -> str:

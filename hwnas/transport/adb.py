@@ -112,7 +112,7 @@ def open_phone(device: Device, serial: str | None = None) -> RemoteTransport:
                 f"{device.name} must be reached by the adb program or by its address, but neither is here: "
                 "install Android's platform tools, or give it with --serial HOST:PORT, or as `address` in "
                 "the [options] of its descriptor"
-            )
+            ).see("start/phone.md")
         shell = _tcp_shell(device, str(wanted))
     else:
         wanted = wanted or choose(device, attached()).serial
@@ -127,7 +127,7 @@ def _tcp_shell(device: Device, address: str) -> Shell:
         raise TransportError(
             f"{device.name} must be reached by the adb program or the package adb-shell, but neither is "
             "here: install Android's platform tools, or `pip install 'hwnas[phone]'`"
-        ) from error
+        ).see("start/phone.md") from error
     shell: Shell = module.AdbTcp(address)
     return shell
 
@@ -143,11 +143,13 @@ def choose(device: Device, phones: Sequence[Attached]) -> Attached:
         raise TransportError(
             f"one phone must match {device.name}, but several do: {serials}: name one with --serial "
             "(profile, measure, devices doctor), or by the option serial in a copy of its descriptor"
-        )
+        ).see("start/phone.md")
     waiting = [phone for phone in phones if not phone.ready]
     if waiting:
         seen = "; ".join(f"{p.serial} is {p.state!r}: {p.remedy}" for p in waiting)
     else:
         others = ", ".join(phone.title or phone.serial for phone in phones)
         seen = f"adb sees {others or 'none'} (`hwnas devices list` shows what each matches)"
-    raise TransportError(f"a phone that matches {device.name} must be attached, but {seen}")
+    raise TransportError(f"a phone that matches {device.name} must be attached, but {seen}").see(
+        "start/phone.md"
+    )

@@ -21,7 +21,8 @@ from hwnas.transport.base import Transport
 from hwnas.transport.local import LocalTransport
 from hwnas.transport.remote import RemoteTransport
 
-OK, WARNING, FAILED = "ok", "warning", "failed"
+OK, ABSENT, WARNING, FAILED = "ok", "absent", "warning", "failed"
+"""What is absent need not be there."""
 
 TOOLS = ("sha256sum", "setsid", "tail", "dd", "chmod", "mv", "env", "sed", "df")
 _SPACE_MB = 200  # the bundle and the models of a large space
@@ -38,7 +39,7 @@ class Check:
 
     Attributes:
         name: What was looked at.
-        state: "ok", "warning" or "failed".
+        state: "ok", "absent", "warning" or "failed".
         found: What was found.
         remedy: What the user must do; empty only where the state is "ok".
     """
@@ -68,7 +69,7 @@ def examine(device: Device, serial: str | None = None) -> Iterator[Check]:
             else:
                 yield from _examine_local(transport, device)
     except HwnasError as error:
-        yield Check("connection", FAILED, *_split(error, adb.ATTACH if device.transport == "adb" else _REACH))
+        yield Check("connection", FAILED, *split(error, adb.ATTACH if device.transport == "adb" else _REACH))
 
 
 def _examine_local(transport: Transport, device: Device) -> Iterator[Check]:
@@ -76,7 +77,7 @@ def _examine_local(transport: Transport, device: Device) -> Iterator[Check]:
         try:
             transport.require_agent(runtimes.get(device.runtimes[0]).agent)
         except DeviceError as error:
-            yield Check("agent's files", FAILED, *_split(error, _INSTALL))
+            yield Check("agent's files", FAILED, *split(error, _INSTALL))
             return
     yield _agent(transport, device)
 
@@ -105,7 +106,7 @@ def _architecture(transport: RemoteTransport, device: Device) -> Check:
     try:
         return Check("64-bit", OK, transport.arch())
     except AgentError as error:
-        return Check("64-bit", FAILED, *_split(error, "use another device"))
+        return Check("64-bit", FAILED, *split(error, "use another device"))
 
 
 def _tools(transport: RemoteTransport, device: Device) -> Check:
@@ -142,7 +143,7 @@ def _bundle_check(transport: RemoteTransport, device: Device) -> Check:
         said = transport.ask("getconf PAGE_SIZE 2>/dev/null").strip()
         aligned = _bundle.require_aligned(bundle.folder, bundle.arch, int(said) if said.isdecimal() else 0)
     except DeviceError as error:
-        return Check("agent's files", FAILED, *_split(error, "build the agent again"))
+        return Check("agent's files", FAILED, *split(error, "build the agent again"))
     fit = f"fit for pages of {min(aligned, _LARGE_PAGE) // 1024} KB"
     return Check("agent's files", OK, f"{bundle.name}, all digests right, {fit}")
 
@@ -152,7 +153,7 @@ def _agent(transport: Transport, device: Device) -> Check:
     try:
         agent = runtimes.get(device.runtimes[0]).agent
     except DeviceError as error:
-        return Check("agent starts", FAILED, *_split(error, _INSTALL))
+        return Check("agent starts", FAILED, *split(error, _INSTALL))
     try:
         replies = list(transport.run(agent, [], silence_s=_SILENCE_S))
     except (DeviceError, TransportError) as error:
@@ -209,7 +210,7 @@ def _cpus(transport: RemoteTransport, device: Device) -> Check:
     try:
         chosen = _phone.choose_cpus(groups, wanted, device.threads)
     except DeviceError as error:
-        return Check("CPUs", FAILED, *_split(error, "change threads or cluster in a descriptor of your own"))
+        return Check("CPUs", FAILED, *split(error, "change threads or cluster in a descriptor of your own"))
     listing = "; ".join(
         f"{len(g.cpus)} x {g.max_khz / 1e6:.2f} GHz" if g.max_khz else f"{len(g.cpus)}" for g in groups
     )
@@ -246,7 +247,7 @@ def _screen(transport: RemoteTransport, device: Device) -> Check:
     return Check("screen and power", OK, "awake" if found else "not told")
 
 
-def _split(error: HwnasError, otherwise: str) -> tuple[str, str]:
+def split(error: Exception, otherwise: str) -> tuple[str, str]:
     """What was found and the remedy, from a message of the form "invariant, but got values: remedy".
 
     Args:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import platform
 import re
 import selectors
+import shlex
 import shutil
 import signal
 import subprocess
@@ -25,6 +27,7 @@ from hwnas.runtimes.base import CPU
 from hwnas.transport import _bundle
 from hwnas.transport.base import Job, Losses, Reply, no_answer, parse_reply
 
+_log = logging.getLogger(__name__)
 _TAIL_BYTES = 2000  # of standard error, in messages
 _BYE_S = 5.0  # what an agent may take to end after its last line
 _NO_MODULE = re.compile(r"ModuleNotFoundError: No module named '([^']+)'")
@@ -90,8 +93,10 @@ class LocalTransport:
         """Run an agent on the jobs; see ``Transport.run``."""
         with tempfile.TemporaryFile() as errors, tempfile.NamedTemporaryFile("w", suffix=".jsonl") as plan:
             _write(plan, jobs)
+            words = self._command(agent, plan.name)
+            _log.debug("%d jobs for %s", len(jobs), shlex.join(words))
             process = subprocess.Popen(
-                self._command(agent, plan.name),
+                words,
                 stdin=subprocess.PIPE,  # closes when this process ends in whatever way
                 stdout=subprocess.PIPE,
                 stderr=errors,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from hwnas import files, release, runtimes
 from hwnas.device import Device, Target
 from hwnas.errors import HwnasError
-from hwnas.measure import ProfileOptions
+from hwnas.measure import OnProgress, ProfileOptions, in_rounds
 from hwnas.release import Manifest, ShippedModel, energy
 from hwnas.release.verification import SessionRecord, VariantCheck, Verification
 from hwnas.runs.budgets import BudgetRecord
@@ -161,19 +161,21 @@ def _variants(
         measurers = energy.measurers(stack, device, options)
         for model in checked.manifest.models:
             file = model.file
-            for name, target, asked in _targets(model, device, checked.manifest.budgets):
+            for name, target, asked in targets_of(model, device, checked.manifest.budgets):
                 wanted = limit if limit and asked and limit.limits(asked.name) else None
                 measured = _Measured(
                     energy=None if wanted is None else energy.checked(wanted, None, "", "", None)
                 )
                 if target is not None and device.runs(target.runtime):
-                    on_step(f"latency of {file}{f' on {target}' if name != model.name else ''}")
-                    measured = _measure(checked.path / file, measurers, target, scales, wanted)
+                    said = f"latency of {file}{f' on {target}' if name != model.name else ''}"
+                    on_step(said)
+                    counted = in_rounds(on_step, said)
+                    measured = _measure(checked.path / file, measurers, target, scales, wanted, counted)
                 found.append(_check(name, model, looked[file], measured, asked))
     return tuple(found)
 
 
-def _targets(
+def targets_of(
     model: ShippedModel, device: Device, budgets: Sequence[BudgetRecord]
 ) -> list[tuple[str, Target | None, BudgetRecord | None]]:
     """What a file is measured as: by name, with the budget that was searched under, if one was.
@@ -202,11 +204,16 @@ class _Measured:
 
 
 def _measure(
-    model: Path, measurers: energy.Measurers, target: Target, scales: Scales, limit: ChosenEnergy | None
+    model: Path,
+    measurers: energy.Measurers,
+    target: Target,
+    scales: Scales,
+    limit: ChosenEnergy | None,
+    progress: OnProgress,
 ) -> _Measured:
     """A latency on the scale of the device, how it was measured, and the energy where that is limited."""
     measurer, missing = energy.counting(measurers, target, limit)
-    own = measurer.measure(target, {model.name: model})
+    own = measurer.measure(target, {model.name: model}, progress=progress)
     found = scales.put(own)
     quality, environment = found.quality, found.reference.environment
     measured = found[model.name]

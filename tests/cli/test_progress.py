@@ -6,19 +6,20 @@ import io
 
 import pytest
 
-from hwnas.cli import _app
+from hwnas.cli import _console
+from hwnas.cli._pace import Pace, duration
 
 
 @pytest.fixture
 def clock(monkeypatch):
     now = [0.0]
-    monkeypatch.setattr("hwnas.cli._app.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("hwnas.cli._console.time.monotonic", lambda: now[0])
     return now
 
 
 def progress(terminal=False):
     file = io.StringIO()
-    console = _app._Console(file=file, force_terminal=terminal, emoji=False)
+    console = _console.Talker(file=file, force_terminal=terminal)
     return console.status("reading the images"), file
 
 
@@ -51,8 +52,8 @@ def test_what_only_counts_is_heard_of_every_minute_alone(clock):
             status.update(f"{second} of 200 searches")
     assert file.getvalue().splitlines()[1:] == [
         "1 of 200 searches",
-        "61 of 200 searches",
-        "122 of 200 searches",
+        "61 of 200 searches  about 2 min left",
+        "122 of 200 searches  about 78 s left",
     ]
 
 
@@ -68,3 +69,68 @@ def test_a_terminal_has_one_line_that_changes(clock):
     with status:
         status.update("warm-up 1/400")
     assert "\n".join(file.getvalue().splitlines()).count("reading the images") <= 1
+
+
+@pytest.fixture
+def pace(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("hwnas.cli._pace.time.monotonic", lambda: now[0])
+    found = Pace()
+
+    def told(text, at):
+        now[0] = at
+        return found.told(text)
+
+    return told
+
+
+def test_what_is_left_is_said_once_two_steps_are_done(pace):
+    assert pace("training: epoch 1/10  loss 2", 0) == "training: epoch 1/10  loss 2"
+    assert pace("training: epoch 2/10  loss 2", 60) == "training: epoch 2/10  loss 2"
+    assert pace("training: epoch 3/10  loss 2", 120).endswith("[dim]about 7 min left[/]")
+    assert pace("training: epoch 10/10  loss 2", 600) == "training: epoch 10/10  loss 2"
+
+
+def test_a_run_that_goes_on_is_as_fast_as_it_is_now(pace):
+    pace("search 180/200", 0)
+    assert pace("search 190/200", 100).endswith("about 100 s left[/]") is False
+    assert pace("search 190/200", 100).endswith("about 2 min left[/]")
+
+
+def test_another_one_of_the_same_name_begins_anew(pace):
+    pace("tuning a: 1 of 9 steps", 0)
+    assert "left" in pace("tuning a: 5 of 9 steps", 40)
+    assert "left" not in pace("tuning a: 1 of 9 steps", 50)
+    assert pace("tuning a: 3 of 9 steps", 70).endswith("about 60 s left[/]")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "netadapt: 3.214 of 4.000 ms, tuning",
+        "measuring on host/litert-int8",
+        "gates: 1.2% over 3.1 ms",
+        "written to runs/3/4.json",
+        "1 of 2.5",
+    ],
+)
+def test_what_counts_nothing_is_told_as_it_is(pace, text):
+    for at in range(0, 400, 50):
+        assert pace(text, at) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.2, "1 s"), (89, "89 s"), (600, "10 min"), (9000, "2.5 h"), (86400 * 3, "3 days")],
+)
+def test_a_duration_is_in_the_unit_that_fits(seconds, text):
+    assert duration(seconds) == text
+
+
+def test_a_long_step_says_what_is_left_where_nobody_watches(clock):
+    status, file = progress()
+    with status:
+        for number in range(1, 5):
+            clock[0] = 61.0 * number
+            status.update(f"measuring: {number} of 100 rounds")
+    assert file.getvalue().splitlines()[-1] == "measuring: 4 of 100 rounds  about 1.6 h left"

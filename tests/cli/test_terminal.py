@@ -172,8 +172,12 @@ def test_what_nobody_foresaw_is_one_line_and_says_how_to_report_it(error, monkey
     said = capsys.readouterr().err
     assert (stop.value.code, len(said.splitlines())) == (1, 1)
     assert type(error).__name__ in said
-    assert "HWNAS_TRACEBACK=1" in said
+    assert "with --verbose it says where" in said
     monkeypatch.setenv("HWNAS_TRACEBACK", "1")
+    with pytest.raises(type(error)):
+        cli.main()
+    monkeypatch.delenv("HWNAS_TRACEBACK")
+    monkeypatch.setattr(cli.err, "verbosity", cli.Verbosity.VERBOSE)
     with pytest.raises(type(error)):
         cli.main()
 

@@ -418,5 +418,5 @@ def test_a_damaged_description_of_a_device_is_no_wrong_usage(tmp_path, monkeypat
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     (tmp_path / "hwnas" / "devices").mkdir(parents=True)
     (tmp_path / "hwnas" / "devices" / "mine.toml").write_text("name = ")
-    for arguments in (["profile", "--device", "mine"], [*MEASURE, "--device", "mine"], SEARCH, ["doctor"]):
+    for arguments in (["profile", "--device", "mine"], [*MEASURE, "--device", "mine"], SEARCH):
         assert invoke(arguments)[0] == 1

@@ -67,4 +67,4 @@ def test_a_layer_that_was_broken_is_the_one_that_is_found(images):
 def test_layers_are_named_before_each_is_tried(images):
     seen = []
     told = noise.of_layers(network(), SHAPE, images, on_layer=seen.append)
-    assert seen == [item.layer for item in told]
+    assert seen == [f"layer {n} of {len(told)}: {item.layer}" for n, item in enumerate(told, start=1)]

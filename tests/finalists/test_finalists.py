@@ -196,6 +196,23 @@ def test_raw_samples_are_kept_and_nothing_is_measured_twice(kept, tables, tmp_pa
     assert resumed["promise"]["verdict"] in (PASS, NOT_PROVEN)
 
 
+def test_a_dry_run_says_what_would_be_measured(tables, tmp_path):
+    words = ["search", "--space", SPACE, "--tables", str(tables), "--out", str(tmp_path / "new"), "--dry-run"]
+    words += ["--device", "host/litert-int8=70%", "--device", "host/auto-fp32=60%", "--json"]
+    words += ["--set", "promise.finalists=2", "--set", "promise.rounds=3", "--set", "promise.batch=1"]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout)
+    (session,) = told["sessions"]
+    assert (session["target"], session["count"]) == ("host/litert-int8", [2, 4])
+    assert session["least_s"] > 0
+    assert any("not known" in note for note in told["notes"])
+    assert any("one is chosen" in note for note in told["notes"])
+    assert not (tmp_path / "new").exists()
+    words[words.index(str(tables))] = str(tmp_path)
+    assert isinstance(CliRunner().invoke(app, words).exception, TableError)
+
+
 def test_a_finished_run_is_not_overwritten(kept, tables, tmp_path):
     run, record, budgets = kept
     done = Path(shutil.copytree(run, tmp_path / "done"))

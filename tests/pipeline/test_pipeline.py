@@ -165,6 +165,37 @@ def test_what_is_unchanged_is_skipped_and_said(finished):
     assert (shipped / release.REPORT).read_bytes() == summary.report.read_bytes()
 
 
+def everything(folder: Path) -> dict[str, bytes]:
+    """Each file of a folder."""
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_dry_run_says_what_is_left_and_writes_nothing(finished):
+    config, before = finished / "hwnas.toml", everything(finished)
+    found = pipeline.foreseen(pipeline.read(config))
+    assert [(stage.name, stage.is_done) for stage in found.stages] == [(name, True) for name in EVERY]
+    assert all(stage.seconds and not stage.measures for stage in found.stages)
+    assert found.profile == ()
+    text = config.read_text()
+    config.write_text(text.replace("epochs = 1", "epochs = 2"))
+    left = [stage.name for stage in pipeline.foreseen(pipeline.read(config)).stages if not stage.is_done]
+    assert tuple(left) == EVERY[EVERY.index("train") :], "as it would be run"
+    config.write_text(text.replace("\nrounds = 1\nmax_rounds = 1", "\nrounds = 2\nmax_rounds = 2", 1))
+    (more,) = pipeline.foreseen(pipeline.read(config)).profile
+    assert more.fewest == sum(more.rows.values()) > 20
+    assert more.is_known
+    done = CliRunner().invoke(app, ["run", str(config), "--dry-run", "--json"])
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout)
+    assert [stage["is_done"] for stage in told["stages"]] == [False] * len(EVERY)
+    assert told["profile"][0]["fewest"] == more.fewest
+    config.write_text(text)
+    assert everything(finished) == before
+    shutil.rmtree(finished / "run")
+    assert "at least" in CliRunner().invoke(app, ["run", str(config), "--dry-run"]).stdout
+    assert not (finished / "run").exists()
+
+
 @pytest.mark.slow
 def test_a_changed_section_runs_its_stage_and_what_depends_on_it(finished):
     after = EVERY[EVERY.index("train") :]
