@@ -182,11 +182,7 @@ err = _Console(stderr=True, emoji=False)
 
 def show_epoch(record: EpochRecord) -> None:
     """Print how a training stands after an epoch."""
-    err.print(
-        f"epoch {record.epoch}/{record.epochs}  loss {record.loss:.3f}  "
-        f"validation {record.metric.text(record.val_value, 2)}  {record.seconds:.1f} s",
-        highlight=False,
-    )
+    err.print(str(record), highlight=False)
 
 
 def print_table(table: Table) -> None:
