@@ -93,7 +93,8 @@ def list_parts(python: Path, version: str, to: Path) -> None:
         if "==" in line
     )
     for part in found["components"]:
-        if locked.get(part["name"], part["version"]) != part["version"]:
+        own = part["version"].partition("+")[0]  # without what a build adds, as +cpu
+        if locked.get(part["name"], own) != own:
             raise SystemExit(f"parts must be as locked, but {part['name']} is {part['version']}")
     if found["metadata"]["component"]["name"] != "hwnas" or "torch" not in str(found["components"]):
         raise SystemExit("the list of parts must be of hwnas, with all that it runs on, but is not")
