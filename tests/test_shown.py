@@ -12,6 +12,7 @@ import pytest
 from rich.console import Console
 
 import hwnas
+from hwnas import api
 from hwnas.device import Target
 from hwnas.latency.evaluate import Evaluation
 from hwnas.latency.lookup import Lookup
@@ -125,8 +126,8 @@ def test_results_of_all_verbs_show_themselves():
 
     from hwnas.annotations import _Public
 
-    for name in set(hwnas.api.__all__) - {"Exported", "Found", "Trained"}:
-        function = getattr(hwnas.api, name)
+    for name in set(api.__all__) - {"Exported", "Found", "Trained"}:
+        function = getattr(api, name)
         found = typing.get_type_hints(function, localns=_Public(vars(sys.modules[function.__module__])))
         given = found["return"]
         kind = typing.get_args(given)[-1] if typing.get_args(given) else given
