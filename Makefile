@@ -5,7 +5,12 @@ BIN := $(VENV)/bin
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: quickstart test lint wheel docs clean
+# Others that are tried, where they are installed, and the tests that say most for the least time.
+PYTHONS ?= python3.12 python3.13
+QUICK := tests/test_platforms.py tests/test_shown.py tests/test_space.py tests/test_budget.py tests/statistics \
+	tests/tables tests/latency tests/blocks tests/search/test_one_process.py tests/export/test_tflite.py
+
+.PHONY: quickstart test lint wheel dist pythons docs clean
 
 quickstart: $(VENV)/.stamp-run  ## Profile, search, train, export and verify on this CPU.
 	$(BIN)/hwnas quickstart
@@ -17,11 +22,23 @@ test: $(VENV)/.stamp-dev  ## The default test suite.
 lint: $(VENV)/.stamp-dev  ## Style, types, layers.
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/ruff check --preview --select PLW1514 hwnas profilers tools  # encodings: Windows has its own
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
 wheel: $(VENV)/.stamp-dev  ## Build the wheel and try it in a clean environment, away from here.
 	$(BIN)/python tools/check_wheel.py
+
+dist: $(VENV)/.stamp-dev  ## The same, and what an index gets, with a list of all that it runs on, in dist.
+	$(BIN)/python tools/check_wheel.py --keep dist
+
+pythons:  ## With every other Python that is here: everything is imported, and a good part of the tests run.
+	@set -e; for python in $(PYTHONS); do \
+		if ! command -v $$python; then echo "$$python is not here"; continue; fi; \
+		test -x build/$$python/bin/python || $$python -m venv build/$$python; \
+		build/$$python/bin/python -m pip install --quiet --editable . optuna pandas pytest pytest-xdist; \
+		OMP_NUM_THREADS=1 build/$$python/bin/python -m pytest --quiet $(QUICK); \
+	done
 
 docs: $(VENV)/.stamp-dev  ## The documentation as a site in build/docs; a broken link is an error.
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict --site-dir build/docs

@@ -37,7 +37,7 @@ def scene(rng: np.random.Generator) -> tuple[Image.Image, Image.Image, list[tupl
     coarse = rng.integers(40, 200, (8, 8, 3), np.uint8)
     picture = Image.fromarray(coarse).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
     owner = Image.new("L", (SIDE, SIDE))  # which object a pixel is of, from 1
-    kinds = []
+    kinds: list[int] = []
     for number in range(1, int(rng.integers(2, 7)) + 1):
         kind = int(rng.integers(len(CLASSES)))
         outline = corners(
@@ -50,7 +50,7 @@ def scene(rng: np.random.Generator) -> tuple[Image.Image, Image.Image, list[tupl
     pixels = np.clip(np.asarray(picture) + noise, 0, 255).astype(np.uint8)
     owners = np.asarray(owner)
     mask = np.concatenate([[0], np.array(kinds) + 1])[owners].astype(np.uint8)
-    boxes = []
+    boxes: list[tuple[int, list[float]]] = []
     for number, kind in enumerate(kinds, start=1):
         rows, columns = np.nonzero(owners == number)
         if len(rows) > 60:  # enough of it to know what it is
@@ -64,7 +64,7 @@ def main(folder: Path, count: int) -> None:
     for name in ("boxes/images", "masks/images", "masks/masks"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(SEED)
-    images, annotations = [], []
+    images, annotations = list[dict[str, object]](), list[dict[str, object]]()
     for number in range(count):
         picture, mask, boxes = scene(rng)
         name = f"{number:04d}.png"

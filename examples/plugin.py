@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from hwnas import blocks, search, spaces
+from hwnas import blocks, spaces
 from hwnas.blocks import Conv, Head, Skip, ops
+from hwnas.search import register
 from hwnas.search.sampling.loop import SamplingStrategy
 from hwnas.search.sampling.random import RandomSampler
 from hwnas.space import Choice, SearchSpace
@@ -50,7 +51,7 @@ def tiny(resolution: int = 8, num_classes: int = 10) -> SearchSpace:
     return SearchSpace(name, shape, (Conv(3, 8),), tuple(choices), (Head(16, 16, num_classes),))
 
 
-@search.register
+@register
 @dataclass(frozen=True, kw_only=True)
 class Simple(SamplingStrategy):
     """Random search under another name."""

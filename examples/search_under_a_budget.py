@@ -8,6 +8,7 @@ Takes some minutes; ``--quick`` learns next to nothing and measures just for the
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import hwnas
@@ -41,23 +42,24 @@ def main() -> None:
         )
 
     run = options.out / "run"
-    settings = {} if quick is None else {"measuring": quick}
+    wanted = hwnas.SearchOptions(tables=tables, gallery_points=0)
     found = hwnas.search(
         SPACE,
         {TARGET: options.budget},
         run,
         data=options.data,
         training_steps=20 if options.quick else None,
-        options=hwnas.SearchOptions(tables=tables, gallery_points=0, **settings),
+        options=wanted if quick is None else replace(wanted, measuring=quick),
     )
-    print(f"found {found.architecture.id}: {found.verdict.word}")
+    print(f"found {found.architecture.id}: {found.verdict}")
 
     hwnas.train(run, epochs=1 if options.quick else None)
     hwnas.export(run)
     checked = hwnas.verify(run, options=quick)
     for variant in checked.variants:
-        print(f"{variant.name}: {variant.measured_ms:.3f} ms")
-    print(checked.verdict.word)
+        if variant.measured_ms is not None:
+            print(f"{variant.name}: {variant.measured_ms:.3f} ms")
+    print(checked.verdict)
 
 
 if __name__ == "__main__":

@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from hwnas.finalists.stage import SearchOptions
     from hwnas.importing import Imported
     from hwnas.latency.base import LatencyModel, Prediction
+    from hwnas.latency.fitted import FittedModel
     from hwnas.measure.options import ProfileOptions, Progress
     from hwnas.plugins import load as load_plugins
     from hwnas.release.manifest import Manifest
@@ -101,6 +102,7 @@ _HOMES = {
     "finalists.stage": ("SearchOptions",),
     "importing": ("Imported",),
     "latency.base": ("LatencyModel", "Prediction"),
+    "latency.fitted": ("FittedModel",),
     "measure.options": ("ProfileOptions", "Progress"),
     "release.manifest": ("Manifest",),
     "release.verification": ("VariantCheck", "Verification"),
@@ -133,6 +135,7 @@ __all__ = [
     "Exported",
     "FileBenchmark",
     "FinalistsOptions",
+    "FittedModel",
     "Found",
     "HwnasError",
     "Imported",

@@ -12,7 +12,11 @@ def out_of_reach() -> Iterator[None]:
     """Processes that are started in here never see Ctrl-C, from their first instruction on.
 
     A child inherits which signals are held back; this process sees the Ctrl-C as soon as it is out of here.
+    On Windows, where no signal can be held back, they see it: what they say of it is read by nobody.
     """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

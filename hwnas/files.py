@@ -7,6 +7,7 @@ import json
 import logging
 import math
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Collection, Mapping
@@ -19,6 +20,7 @@ from hwnas.errors import HwnasError, WriteError
 
 _log = logging.getLogger(__name__)
 _PACKAGE = Path(__file__).resolve().parent
+_BINARY: int = getattr(os, "O_BINARY", 0)  # Windows would make two bytes of each end of a line
 
 
 def shipped(name: str) -> Path:
@@ -78,19 +80,17 @@ def _not_written(path: Path, error: OSError) -> WriteError:
 def _write_beside(path: Path, content: bytes | str, *, is_private: bool = False) -> None:
     data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".hwnas-")
+    temporary = path.parent / f".hwnas-{secrets.token_hex(8)}"
+    new = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY
+    handle = os.open(temporary, new, 0o600 if is_private else 0o666)  # less what the user's umask takes
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        if not is_private:  # as it is made, its owner alone can read it
-            umask = os.umask(0)
-            os.umask(umask)
-            Path(temporary).chmod(0o666 & ~umask)
-        Path(temporary).replace(path)
+        temporary.replace(path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
     _log.debug("written: %s, %d bytes", path, len(data))
 
@@ -151,7 +151,7 @@ def append_whole(path: Path, text: str) -> None:
         OSError: It could not be written whole; the file is as before.
     """
     data = text.encode()
-    handle = os.open(path, os.O_WRONLY | os.O_APPEND)
+    handle = os.open(path, os.O_WRONLY | os.O_APPEND | _BINARY)
     try:
         size = os.fstat(handle).st_size
         try:

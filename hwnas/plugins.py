@@ -27,6 +27,7 @@ from importlib.machinery import SourceFileLoader
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from threading import RLock
 from typing import Any
 
 from hwnas.errors import PLUGINS, HwnasError, PluginError
@@ -38,6 +39,7 @@ _log = logging.getLogger(__name__)
 _files: list[Path] = []  # that were loaded, in order
 _points: set[str] = set()  # entry points that were loaded
 _added: list[tuple[MutableMapping[str, Any], str]] = []  # what they registered
+_one_at_a_time = RLock()
 
 
 class _Loader(SourceFileLoader):
@@ -59,15 +61,18 @@ def load(*paths: Path | str) -> None:
     """
     for path in paths:
         file = Path(path).expanduser().resolve()
-        if file in _files:
-            continue
-        if not file.is_file():
-            raise PluginError(f"a plug-in must be a Python file, but {path} is none: give the path of one")
-        _whole(str(path), lambda file=file: _run(file))  # type: ignore[misc]
-        _log.debug("the plug-in %s is loaded", file)
-        _files.append(file)
-        PLUGINS.append(str(path))
-        os.environ[ENVIRONMENT] = json.dumps(list(map(str, _files)))
+        with _one_at_a_time:
+            if file in _files:
+                continue
+            if not file.is_file():
+                raise PluginError(
+                    f"a plug-in must be a Python file, but {path} is none: give the path of one"
+                )
+            _whole(str(path), lambda file=file: _run(file))  # type: ignore[misc]
+            _log.debug("the plug-in %s is loaded", file)
+            _files.append(file)
+            PLUGINS.append(str(path))
+            os.environ[ENVIRONMENT] = json.dumps(list(map(str, _files)))
 
 
 def ready() -> None:
@@ -111,9 +116,10 @@ def _inherited() -> list[Path]:
 
 def _load(point: EntryPoint) -> None:
     """Load what an installed package brings, once."""
-    if point.value not in _points:
-        _whole(_called(point), point.load)
-        _points.add(point.value)
+    with _one_at_a_time:
+        if point.value not in _points:
+            _whole(_called(point), point.load)
+            _points.add(point.value)
 
 
 def _called(point: EntryPoint) -> str:

@@ -123,7 +123,7 @@ class _Memory:
         self._is_first, self._used = not self._used, True
         if self._is_first:
             with contextlib.suppress(OSError):
-                Path("/proc/self/clear_refs").write_text("5")
+                Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
             self._now, self._peak = _resident("VmRSS"), _resident("VmHWM")
 
     def peak(self) -> int | None:
@@ -184,7 +184,7 @@ class Rapl:
     @staticmethod
     def _value(file: Path) -> int:
         try:
-            return int(file.read_text())
+            return int(file.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             why = getattr(error, "strerror", None) or "it holds no number"
             raise CounterError(f"{file} cannot be read ({why})") from error
@@ -550,7 +550,7 @@ def _conditions(runtime) -> dict:
 
 def _read(path: Path) -> str | None:
     try:
-        return path.read_text().strip()
+        return path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError):
         return None
 

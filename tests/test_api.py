@@ -65,7 +65,7 @@ def test_the_package_is_typed():
 def test_a_whole_chain_with_a_space_a_block_and_a_strategy_of_ones_own(tmp_path):
     """The process that exports blocks loads the same file."""
     hwnas.load_plugins(MINE)
-    quick = form(2, calibration_networks=2, heldout_networks=1)
+    quick, told = form(2, calibration_networks=2, heldout_networks=1), list[str]()
     host = hwnas.Device("host", "This machine", "local", runtimes=("litert",))
     try:
         tables = hwnas.profile(
@@ -76,6 +76,7 @@ def test_a_whole_chain_with_a_space_a_block_and_a_strategy_of_ones_own(tmp_path)
         assert any(key.startswith("twin_") for key in table.measurements)
         model = hwnas.fit(table, "tiny", out=tmp_path / "latency.json")
         assert (model.target, (tmp_path / "latency.json").is_file()) == (target, True)
+        assert model.to_pandas()["measured_ms"].notna().all()
         found = hwnas.search(
             "tiny",
             [hwnas.Budget(target, 100, "%")],
@@ -86,20 +87,39 @@ def test_a_whole_chain_with_a_space_a_block_and_a_strategy_of_ones_own(tmp_path)
             confidence=0.5,  # so that noise of a busy machine needs no margin
             scratch=hwnas.TrainConfig(epochs=1, batch_size=256),
             options=hwnas.SearchOptions(measure=False, gallery_points=0),
+            progress=lambda step: told.append(str(step)),
         )
         assert isinstance(found.architecture, hwnas.Architecture)
         assert found.verdict is None, "nothing was measured"
         assert 0 <= found.score <= 1
         assert found.record["plugins"].keys() == {"plugin.py"}
-        trained = hwnas.train(found.run, epochs=2, batch_size=64)
+        front = found.to_pandas()
+        assert front["is_found"].sum() == 1
+        assert set(front["target"]) == {str(target)}
+        assert (front["latency_ms"] <= front["budget_ms"]).all()
+        assert "nothing was measured" in repr(found)
+        trained = hwnas.train(found.run, epochs=2, batch_size=64, progress=lambda e: told.append(str(e)))
+        assert [line.partition("  ")[0] for line in told] == [
+            *("scoring 1/2", "scoring 2/2", "epoch 1/2", "epoch 2/2")
+        ]
+        assert trained.to_pandas()["epoch"].tolist() == [1, 2]
+        assert f"accuracy {trained.value:.1%}" in repr(trained)
         assert trained.metric == "accuracy"
         assert trained.interval[0] <= trained.value <= trained.interval[1]
         shipped = hwnas.export(found.run, calibration_images=32, int8_drop=1.0)
         assert shipped.models["litert-int8"].is_file()
+        files = shipped.to_pandas().set_index("file")
+        assert files.loc["model.int8.tflite", "bytes"] == shipped.models["litert-int8"].stat().st_size
+        assert {"labels.txt", "preprocessing.json"} <= set(files.index)
+        assert "model.int8.tflite" in shipped._repr_html_()
         checked = hwnas.verify(found.run, device=host, options=quick)
         assert isinstance(checked, hwnas.Verification)
         measured = {item.name: item.measured_ms is not None for item in checked.variants}
         assert measured == {name: name.startswith("litert") for name in shipped.models}
+        checks = checked.to_pandas().set_index("variant")
+        assert checks["latency_ms"].notna().to_dict() == measured
+        assert checks.loc["litert-int8", "check_answers"] == "PASS"
+        assert "litert-int8" in repr(checked)
     finally:
         hwnas.plugins.forget()
 

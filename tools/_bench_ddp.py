@@ -99,7 +99,9 @@ def _train(path: Path, how: str, epochs: int, batch_size: int, seed: int) -> Non
         history = train.fit(network, digits, config).history
         seconds = time.perf_counter() - began
     if torchrun.number() == 0:
-        path.write_text(json.dumps({"losses": [epoch.loss for epoch in history], "seconds": seconds}))
+        path.write_text(
+            json.dumps({"losses": [epoch.loss for epoch in history], "seconds": seconds}), encoding="utf-8"
+        )
 
 
 def _compute_in_float64() -> None:

@@ -161,7 +161,7 @@ def _overlaps(log: Path, killed: dict[int, float]) -> dict[str, Any]:
     """How often a unit was begun with before its holder ended, or was killed."""
     twice = begun = ended = 0
     holders: dict[str, int] = {}
-    for line in sorted(log.read_text().splitlines(), key=lambda line: float(line.split()[3])):
+    for line in sorted(log.read_text(encoding="utf-8").splitlines(), key=lambda line: float(line.split()[3])):
         what, unit, number, at = line.split()[:4]
         if what == "begin":
             begun += 1

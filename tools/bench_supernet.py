@@ -162,14 +162,14 @@ def _child(name: str, options: argparse.Namespace) -> float:
     torch.set_num_threads(options.threads)
     run = _runner(name, options)
     before = _memory_mib("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # forgets the peak so far
+    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # forgets the peak so far
     for step in range(8):
         run(step)
     return _memory_mib("VmHWM") - before
 
 
 def _memory_mib(field: str) -> float:
-    for line in Path("/proc/self/status").read_text().splitlines():
+    for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
         if line.startswith(field):
             return int(line.split()[1]) / 1024
     raise LookupError(field)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hwnas import plugins
 from hwnas.api.given import AnyPath, typed
@@ -12,6 +12,7 @@ from hwnas.api.given import AnyPath, typed
 if TYPE_CHECKING:
     from hwnas.adapt import AdaptOptions
     from hwnas.runs.adapting import AdaptRecord
+    from hwnas.train.config import EpochRecord
 
 
 @typed
@@ -29,8 +30,7 @@ def adapt(
     task: str | None = None,
     precision: str = "int8",
     options: AdaptOptions | None = None,
-    progress: Callable[[str], None] | None = None,
-    epoch: Callable[[Any], None] | None = None,
+    progress: Callable[[str | EpochRecord], None] | None = None,
 ) -> AdaptRecord:
     """Make a network keep a budget, and leave it trained in a run folder, to be exported and verified.
 
@@ -49,8 +49,8 @@ def adapt(
         task: What it does with the images; that of a trained run, or else classification, by default.
         precision: Where the budget names none.
         options: What may be changed, and how.
-        progress: Called with a line before each step.
-        epoch: Called after every epoch of the long trainings.
+        progress: Called with a line before each step, and with what prints as one after every epoch of the
+            long trainings.
 
     Returns:
         What was tried; ``taken`` is None where nothing keeps the budget, and nothing is trained then.
@@ -80,5 +80,5 @@ def adapt(
         options,
         is_open="/" not in budget,
         tell=progress or (lambda _: None),
-        on_epoch=epoch or (lambda _: None),
+        on_epoch=progress or (lambda _: None),
     )

@@ -5,19 +5,21 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hwnas import known, plugins, spaces, tasks
+from hwnas.api.front import FrontNetwork, front_of
 from hwnas.api.given import AnyPath, AnySpace, typed
 from hwnas.device import Target
 from hwnas.errors import HwnasError
 from hwnas.pools import PoolSpec
 from hwnas.runs import records
 from hwnas.search.settings import TRAINING_STEPS
+from hwnas.shown import Display, ShownTable, cell, ends, low_high
 from hwnas.space import Architecture
 from hwnas.statistics.verdict import Verdict
 from hwnas.tracking.following import SEARCH, followed, usable
@@ -34,8 +36,8 @@ if TYPE_CHECKING:
     from hwnas.train import TrainConfig
 
 
-@dataclass(frozen=True)
-class Found:
+@dataclass(frozen=True, repr=False)
+class Found(ShownTable):
     """What a search found.
 
     Attributes:
@@ -45,13 +47,53 @@ class Found:
             training, for example; not what it will reach when it is trained.
         verdict: Whether it is proven, by measuring, to keep the budgets; None where nothing was measured.
         record: All that ``search.json`` says.
+        front: The networks that no other beats, the found one among them, each on each target.
     """
 
     run: Path
     architecture: Architecture
     score: float
     verdict: Verdict | None
-    record: Mapping[str, Any] = field(repr=False)
+    record: Mapping[str, Any]
+    front: tuple[FrontNetwork, ...] = ()
+
+    def flat(self) -> list[dict[str, Any]]:
+        """One flat object a network of the front and target, as for a data frame; None: not known."""
+        return [
+            {
+                "network": item.name,
+                "is_found": item.is_found,
+                "score": item.score,
+                **low_high(item.score_interval, "_score"),
+                "target": item.target,
+                "latency_ms": item.latency_ms,
+                **low_high(item.interval_ms, "_ms"),
+                "is_measured": item.is_measured,
+                "budget_ms": item.budget_ms,
+            }
+            for item in self.front
+        ]
+
+    def view(self) -> Display:
+        """What was found, whether it keeps the budgets, and what else there is to be had."""
+        word = "nothing was measured" if self.verdict is None else f"budgets: {self.verdict.word}"
+        name = ".".join(map(str, self.architecture.indices))
+        said = f"{self.architecture.space.name} {name}, estimated {self.record.get('score', 'score')}"
+        rows = [
+            (
+                f"{item.name}{' (found)' * item.is_found}",
+                f"{item.score:.2%}",
+                item.target,
+                cell(item.latency_ms, "ms"),
+                ends(item.interval_ms),
+                "measured" if item.is_measured else "predicted",
+                cell(item.budget_ms, "ms"),
+            )
+            for item in self.front
+        ]
+        columns = ("network", "score", "on", "latency", "95 % interval", "which is", "budget")
+        reasons = () if self.verdict is None else self.verdict.reasons
+        return Display(f"{said} {self.score:.2%}; {word}; in {self.run}", columns, rows, reasons)
 
 
 @typed
@@ -116,7 +158,7 @@ def search(
         objectives: Also to be small: "macs", "params", "bytes", "energy_mj".
         limits: Not to be exceeded either, by such a name.
         options: What is wanted beside the search: measuring, ranking, gallery, folder of tables.
-        progress: Called after every step with what is known of it.
+        progress: Called after every step with what is known of it, which prints as a line.
         warn: Given a sentence for each thing that one should know.
         track: Where to log as well, as "mlflow:URI", "tensorboard" or "wandb", or objects that satisfy
             ``hwnas.tracking.Tracker``.
@@ -133,6 +175,7 @@ def search(
     from hwnas.finalists import tuning
     from hwnas.pipeline import sizes
     from hwnas.search.request import SearchRequest
+    from hwnas.search.session import SearchStep
     from hwnas.settings import requests, usual
     from hwnas.train.optim import pick_device
 
@@ -153,7 +196,7 @@ def search(
             def live(step: Mapping[str, Any]) -> None:
                 following.step(step)
                 if progress is not None:
-                    progress(step)
+                    progress(SearchStep(step))
 
             request = SearchRequest(
                 space=name,
@@ -233,7 +276,8 @@ def _size(run: Path) -> Size:
 def _found(run: Path, record: SearchRecord) -> Found:
     verdict = record.finalists.verdict if record.finalists else None
     best = spaces.architecture_from_json(records.arch(run))
-    return Found(run, best, float(record.quality or 0.0), verdict, record.to_json())
+    front = front_of(run, record)
+    return Found(run, best, float(record.quality or 0.0), verdict, record.to_json(), front)
 
 
 def _scored_by(

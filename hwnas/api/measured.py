@@ -15,7 +15,7 @@ from hwnas.tables.table import LatencyTable
 
 if TYPE_CHECKING:
     from hwnas.benchmark import FileBenchmark
-    from hwnas.latency import LatencyModel
+    from hwnas.latency import FittedModel
     from hwnas.measure import ProfileOptions, Progress
 
 
@@ -43,7 +43,7 @@ def profile(
         threads: Of the runtime; those of the device by default.
         out: Folder of the tables; by default the one where searches look for them.
         options: How much is measured, and how well.
-        progress: Called often.
+        progress: Called often, with what prints as a line.
 
     Returns:
         A table for each runtime and precision.
@@ -138,7 +138,7 @@ def measure(
 @typed
 def fit(
     table: LatencyTable | AnyPath, space: AnySpace, model: str = "posterior", *, out: AnyPath | None = None
-) -> LatencyModel:
+) -> FittedModel:
     """Fit a latency model to what was measured.
 
     Args:
@@ -149,7 +149,7 @@ def fit(
         out: File to write as well.
 
     Returns:
-        The model; its ``evaluation`` holds the errors on networks that it was not fitted to.
+        The model, with its errors on networks that it was not fitted to.
 
     Raises:
         LatencyModelError: There is no such model, or the table does not suffice.

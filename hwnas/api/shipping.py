@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from hwnas.api.given import AnyDevice, AnyPath, device_of, typed
 from hwnas.errors import HwnasError
 from hwnas.runs import outputs, records
 from hwnas.runs.folder import ShippingFolder
+from hwnas.shown import Display, ShownTable
 from hwnas.tracking.following import followed, usable
 
 if TYPE_CHECKING:
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
     from hwnas.tracking import Tracker
 
 
-@dataclass(frozen=True)
-class Exported:
+@dataclass(frozen=True, repr=False)
+class Exported(ShownTable):
     """A folder that ships.
 
     Attributes:
@@ -36,7 +37,35 @@ class Exported:
 
     folder: Path
     models: Mapping[str, Path]
-    manifest: Manifest = field(repr=False)
+    manifest: Manifest
+
+    def flat(self) -> list[dict[str, Any]]:
+        """One flat object a file that ships, as for a data frame; what is of no model is None."""
+        known = {item.file: item for item in self.manifest.models}
+        return [
+            {
+                "file": name,
+                "variant": known[name].name if name in known else None,
+                "runtime": known[name].runtime if name in known else None,
+                "precision": known[name].precision if name in known else None,
+                "bytes": (self.folder / name).stat().st_size if (self.folder / name).exists() else None,
+                "sha256": digest,
+            }
+            for name, digest in sorted(self.manifest.files.items(), key=lambda item: item[0] not in known)
+        ]
+
+    def view(self) -> Display:
+        """The models that ship, and how good the network is."""
+        metric = self.manifest.metric
+        said = f"test {metric.name} in PyTorch {metric.text(self.manifest.test_value)}"
+        rows = [
+            (item.name, item.file, item.runtime, item.precision, f"{item.bytes / 1e6:.3f} MB")
+            for item in self.manifest.models
+        ]
+        others = len(self.manifest.files) - len(rows)
+        notes = (f"and {others} files beside them: to_pandas() has all",) if others else ()
+        columns = ("variant", "file", "runtime", "precision", "size")
+        return Display(f"{self.folder}: {len(rows)} models; {said}", columns, rows, notes)
 
 
 @typed

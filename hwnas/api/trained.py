@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,8 @@ from hwnas import plugins, tasks
 from hwnas.annotations import require_types
 from hwnas.api.given import AnyPath, typed
 from hwnas.errors import HwnasError, TrainingError
+from hwnas.runs.parts import metric_of
+from hwnas.shown import Display, ShownTable, cell
 from hwnas.tracking.following import TRAIN, followed, usable
 
 if TYPE_CHECKING:
@@ -21,8 +24,8 @@ if TYPE_CHECKING:
     from hwnas.train.training import Begins
 
 
-@dataclass(frozen=True)
-class Trained:
+@dataclass(frozen=True, repr=False)
+class Trained(ShownTable):
     """What came of a training.
 
     Attributes:
@@ -39,7 +42,28 @@ class Trained:
     value: float
     interval: tuple[float, float]
     images: int
-    record: Mapping[str, Any] = field(repr=False)
+    record: Mapping[str, Any]
+
+    def flat(self) -> list[dict[str, Any]]:
+        """One flat object an epoch, as for a data frame, by the names of ``train.json``."""
+        return [dict(epoch) for epoch in self.record["history"]]
+
+    def view(self) -> Display:
+        """What it came to on test images, and the last epochs."""
+        metric = metric_of(self.record)
+        said = f"{metric.name} {metric.text(self.value)} on {self.images:,} test images"
+        rows = [
+            (
+                str(epoch["epoch"]),
+                cell(epoch.get("loss")),
+                metric.text(epoch.get(f"val_{metric.key}", math.nan)),
+                cell(epoch.get("learning_rate")),
+                cell(epoch.get("seconds"), "s"),
+            )
+            for epoch in self.record["history"]
+        ]
+        columns = ("epoch", "loss", f"validation {metric.name}", "learning rate", "took")
+        return Display(f"{said} (95 %: {metric.within(self.interval)}); in {self.run}", columns, rows)
 
 
 @typed
@@ -77,7 +101,7 @@ def train(
         from_supernet: Whether the first weights are those of the search's supernet, at full width; by
             default where its candidates learned from a teacher.
         from_seed: Whether a known network begins with random weights, as where those of others cannot be had.
-        progress: Called after every epoch, in the first process.
+        progress: Called after every epoch, in the first process, with what prints as a line.
         track: Where to log as well, as "mlflow:URI", "tensorboard" or "wandb", or objects that satisfy
             ``hwnas.tracking.Tracker``.
         settings: Fields of ``TrainConfig``, instead of ``config``: ``epochs=20``.

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import asdict, dataclass
-from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hwnas.benchmark.facts import BenchmarkSession, Failure, FileFacts
 from hwnas.benchmark.row import LatencyDifference, Row
-from hwnas.errors import HwnasError
+from hwnas.shown import Display, ShownTable, cell, ends, low_high
 from hwnas.statistics.verdict import Verdict, worst
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 SCHEMA = "hwnas-measured/1"
 _SHOWN = ("file", "on", "latency", "95 % interval", "budget")
 
 
-@dataclass(frozen=True)
-class FileBenchmark:
+@dataclass(frozen=True, repr=False)
+class FileBenchmark(ShownTable):
     """All that was found.
 
     Attributes:
@@ -83,60 +78,23 @@ class FileBenchmark:
         return row.place.precision or self.file(row.file).description.precision
 
     def flat(self) -> list[dict[str, Any]]:
-        """One flat object a row, as for a data frame; None of what is not known."""
+        """One flat object a file and target, as for a data frame; None of what is not known."""
         return [self._flat(row) for row in self.rows]
 
-    def to_pandas(self) -> Any:
-        """``flat`` as a ``pandas.DataFrame``, one row a file and target.
-
-        Raises:
-            HwnasError: pandas is not installed.
-        """
-        try:
-            pandas = importlib.import_module("pandas")
-        except ImportError as error:
-            raise HwnasError(
-                "pandas must be installed for a data frame, but is not: `pip install pandas`, or take flat()"
-            ) from error
-        return pandas.DataFrame(self.flat())
-
-    def __str__(self) -> str:
-        """A line a row, then what was not measured and why."""
-        lines = ["  ".join(cells) for cells in self._cells()]
-        return "\n".join([*lines, *(failure.reason for failure in self.failures)])
-
-    def __rich__(self) -> Table:
-        """A table for terminals: ``rich.print`` shows it."""
-        from rich.table import Table
-        from rich.text import Text
-
-        table = Table(box=None, caption=Text("\n".join(failure.reason for failure in self.failures)))
-        for name in _SHOWN:
-            table.add_column(name)
-        for cells in self._cells():
-            table.add_row(*map(Text, cells))
-        return table
-
-    def _repr_html_(self) -> str:
-        """A table for notebooks."""
-        head = "".join(f"<th>{escape(name)}</th>" for name in _SHOWN)
-        body = "".join(
-            f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>" for cells in self._cells()
-        )
-        left = "".join(f"<p>{escape(failure.reason)}</p>" for failure in self.failures)
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{left}"
+    def view(self) -> Display:
+        """The rows, then what was not measured and why."""
+        return Display("", _SHOWN, self._cells(), tuple(failure.reason for failure in self.failures))
 
     def _cells(self) -> list[tuple[str, ...]]:
         rows = list[tuple[str, ...]]()
         for row in self.rows:
-            ends = "too few rounds" if row.interval_ms is None else "{:.4g}–{:.4g}".format(*row.interval_ms)
+            within = ends(row.interval_ms) or "too few rounds"
             on = f"{row.place} {self.precision(row)}"
             verdict = "" if row.verdict is None else row.verdict.word
-            rows.append((row.file, on, f"{row.latency_ms:.4g} ms", ends, verdict))
+            rows.append((row.file, on, cell(row.latency_ms, "ms"), within, verdict))
         return rows
 
     def _flat(self, row: Row) -> dict[str, Any]:
-        low, high = (None, None) if row.interval_ms is None else row.interval_ms
         return {
             "file": row.file,
             "device": row.place.device,
@@ -144,8 +102,7 @@ class FileBenchmark:
             "threads": row.place.threads,
             "precision": self.precision(row),
             "latency_ms": row.latency_ms,
-            "low_ms": low,
-            "high_ms": high,
+            **low_high(row.interval_ms, "_ms"),
             "p90_ms": row.p90_ms,
             "load_ms": row.load_ms,
             "first_run_ms": row.first_run_ms,

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
-from typing import cast
+from threading import get_ident
+from typing import Any, cast
 
 import torch
 from torch import fx, nn
+
+from hwnas.quiet import ALONE
 
 _ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -280,7 +283,31 @@ LEAVES = StridedPointwise, SamePadded, Bordered, Averaging, Zeros, ChannelShuffl
 
 
 class Tracer(fx.Tracer):
-    """Looks into everything but the layers of torch.nn and ``LEAVES``."""
+    """Looks into everything but the layers of torch.nn and ``LEAVES``.
+
+    While it does, PyTorch sends the calls of all modules of the process through it: those of other threads
+    are let by, and of two threads that trace one waits.
+    """
+
+    def trace(self, root: Any, concrete_args: dict[str, Any] | None = None) -> fx.Graph:
+        """The calls of a module, in a graph."""
+        with ALONE:
+            self._thread = get_ident()
+            return super().trace(root, concrete_args)
+
+    def call_module(
+        self, m: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """What a call of a module gives, recorded where it is of what is traced."""
+        if get_ident() != self._thread:
+            return forward(*args, **kwargs)
+        return super().call_module(m, forward, args, kwargs)
+
+    def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
+        """What a module has under a name."""
+        if get_ident() != self._thread:
+            return attr_val
+        return super().getattr(attr, attr_val, parameter_proxy_cache)
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         """Whether calls of this module are recorded as such."""

@@ -145,9 +145,7 @@ app = App(
 
 def show_epoch(record: EpochRecord) -> None:
     """Print how a training stands after an epoch."""
-    value = record.metric.text(record.val_value, 2)
-    said = f"epoch {record.epoch}/{record.epochs}  loss {record.loss:.3f}  validation {value}"
-    err.tell(err.pace.told(f"{said}  {record.seconds:.1f} s"))
+    err.tell(err.pace.told(str(record)))
 
 
 def print_table(table: Table) -> None:

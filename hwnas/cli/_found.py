@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from pathlib import Path
-from typing import Any
 
 from rich.markup import escape
 
@@ -13,27 +12,6 @@ from hwnas.runs.finalists import FinalistsRecord
 from hwnas.runs.found import SearchRecord
 from hwnas.search import beside
 from hwnas.statistics import use
-
-
-def line(record: Mapping[str, Any]) -> str:
-    """One line about a step, for the status."""
-    parts = [f"{record.get('phase', 'scoring')} {record.get('step', record.get('query'))}"]
-    if total := record.get("steps", record.get("queries")):
-        parts[0] += f"/{total}"
-    for name, text in (
-        ("loss", "loss {:.3f}"),
-        ("best_accuracy", "best {:.2%}"),
-        ("best_quality", "best {:.2%}"),
-        ("best_latency_ms", "at {:.3f} ms"),
-        ("budget_ms", "budget {:.3f} ms"),
-        ("expected_ms", "expected latency {:.3f} ms"),
-        ("expected_share", "({:.1%} of the limit)"),
-        ("entropy", "entropy {:.2f}"),
-    ):
-        if name in record:
-            value = record[name]
-            parts.append(text.format(value[0] if isinstance(value, list) else value))
-    return "  ".join(parts)
 
 
 def warn(text: str) -> None:

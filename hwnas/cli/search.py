@@ -134,6 +134,7 @@ def search(
     is kept as such, and a search that is started again measures more.
     """
     from hwnas import finalists
+    from hwnas.search.session import SearchStep
     from hwnas.settings import requests
 
     budgets = _budgets(device, runtime, precision, latency, budget_ms)
@@ -185,7 +186,7 @@ def search(
         with followed(run, loggers, SEARCH) as following:
 
             def live(step: Mapping[str, Any]) -> None:
-                status.update(_found.line(step))
+                status.update(str(SearchStep(step)))
                 following.step(step)
 
             return finalists.search_for(

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from hwnas.data import formats
 from hwnas.errors import DataError
+from hwnas.quiet import ALONE
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -88,7 +89,7 @@ def _used(file: Path | IO[bytes], name: str, use: Callable[[Image], T]) -> T:
     from PIL import Image
 
     try:
-        with warnings.catch_warnings():
+        with ALONE, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about metadata that is not read; sizes are checked here
             with Image.open(file, formats=formats.readable()) as image:
                 _check_size(image, name)

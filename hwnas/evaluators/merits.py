@@ -87,6 +87,8 @@ class OfMeasure:
 
     Attributes:
         name: In words.
+        key: What the scores are called in records.
+        images: None: no number of images makes them as certain.
     """
 
     name: str

@@ -218,9 +218,9 @@ def random_module(blocks: Iterable[Block], seed: int, reads: Reads = ()) -> nn.M
     from torch import nn
 
     from hwnas.blocks import build
+    from hwnas.seeding import Seeded
 
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
-        torch.default_generator.manual_seed(seed)
+    with Seeded(seed), torch.no_grad():
         module = build(blocks, reads).eval()
         for layer in module.modules():
             if isinstance(layer, nn.Conv2d | nn.Linear):

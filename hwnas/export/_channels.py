@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from hwnas.export import _flatbuffer, tflite
 from hwnas.export._graph import Graph
-from hwnas.export.quantize import quiet
+from hwnas.quiet import quiet
 from hwnas.runtimes.litert import dequantized, interpreter, quantized
 
 
@@ -59,7 +60,7 @@ def values(
         batches: As of ``channels``.
         names: Of the tensors.
     """
-    with quiet():
+    with quiet(logging.ERROR):
         runner = interpreter(model, keep_tensors=True)
     sources = runner.get_input_details()
     details = {each["index"]: each for each in runner.get_tensor_details()}

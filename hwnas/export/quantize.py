@@ -5,9 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import tempfile
-import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -18,6 +16,7 @@ from hwnas.errors import ExportError
 from hwnas.export import _ranges
 from hwnas.export._graph import Graph
 from hwnas.export._layers import tensors_in
+from hwnas.quiet import quiet
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 _HEADROOM = {"int8": 1.0, "16x8": 2.0}
@@ -63,7 +62,7 @@ def rounded_tflite(
     headroom = _HEADROOM[precision]
     ranges = {name: (headroom * low, headroom * high) for name, (low, high) in ranges.items()}
     model = tflite.write(_ranges.fit_biases(graph, ranges))
-    with quiet():
+    with quiet(logging.ERROR):
         # What quantizer.Quantizer does, without its progress bars and its moving average: of
         # few images, that would take the ranges from the first.
         float_model = tfl_flatbuffer_utils.read_model(model)
@@ -115,7 +114,7 @@ def measured(model: bytes, batches: Sequence[np.ndarray]) -> dict[str, _ranges.R
     from hwnas.export import _flatbuffer
     from hwnas.runtimes.litert import interpreter
 
-    with quiet():
+    with quiet(logging.ERROR):
         runner = interpreter(model, keep_tensors=True)
     sources = [details["index"] for details in runner.get_input_details()]
     names = _flatbuffer.computed_tensors(model)
@@ -171,7 +170,7 @@ def quantize_onnx(graph: Graph, batches: Sequence[np.ndarray], kept: Mapping[str
     made = tensors_in(graph, kept)
     # Nothing is left to prepare, shapes are known and batch norm is folded; this says so.
     helper.set_model_props(model, {"onnx.quant.pre_process": "onnxruntime.quant"})
-    with tempfile.TemporaryDirectory() as folder, quiet():
+    with tempfile.TemporaryDirectory() as folder, quiet(logging.ERROR):
         path = Path(folder) / "int8.onnx"
         quantize_static(
             model,
@@ -185,19 +184,3 @@ def quantize_onnx(graph: Graph, batches: Sequence[np.ndarray], kept: Mapping[str
             nodes_to_exclude=[node.name for node in model.graph.node if node.name.partition("/")[0] in made],
         )
         return _qdq.left_float(path.read_bytes(), made) if made else path.read_bytes()
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep the quantisers' warnings and their talk on the root logger to themselves."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    root.addHandler(logging.NullHandler())  # or their first message would configure logging
-    root.setLevel(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        root.handlers[:] = handlers
-        root.setLevel(level)

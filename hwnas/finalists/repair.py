@@ -89,6 +89,7 @@ class Loop:
         tell: Told what is being done.
         controls: Architectures that the found one must beat, and what kind of control each is; the best of
             each kind is measured with the first finalists.
+        steps: What was measured so far.
         predicted: Mean and standard deviation, one a constraint, that were believed of an architecture
             before it was measured.
     """

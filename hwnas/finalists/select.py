@@ -32,7 +32,7 @@ from hwnas.finalists.record import (
     why_little,
 )
 from hwnas.finalists.repair import Loop, Settled, Tell
-from hwnas.latency.store import FittedModel
+from hwnas.latency.fitted import FittedModel
 from hwnas.measure import ProfileOptions
 from hwnas.runs import outputs, records
 from hwnas.runs.finalists import FinalistsRecord

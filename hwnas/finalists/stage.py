@@ -34,7 +34,7 @@ from hwnas.finalists.repair import Tell
 from hwnas.finalists.select import confidence_of, latency_constraints, select_finalist
 from hwnas.latency import Prediction, Source
 from hwnas.latency.base import IntArray
-from hwnas.latency.store import FittedModel
+from hwnas.latency.fitted import FittedModel
 from hwnas.measure import Measurer, ProfileOptions
 from hwnas.runs import outputs, records
 from hwnas.runs.folder import RunFolder

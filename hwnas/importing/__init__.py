@@ -20,6 +20,7 @@ from hwnas.importing.proof import Proof
 from hwnas.importing.scaling import InputScale, scale_of
 from hwnas.runs import outputs
 from hwnas.runs.folder import RunFolder
+from hwnas.shown import Display, Shown
 from hwnas.space import Architecture, Shape
 
 if TYPE_CHECKING:
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
 SCHEMA = "hwnas-import/1"
 
 
-@dataclass(frozen=True)
-class Imported:
+@dataclass(frozen=True, repr=False)
+class Imported(Shown):
     """What an import came to.
 
     Attributes:
@@ -56,6 +57,15 @@ class Imported:
     scale: InputScale
     shifting: tuple[str, ...] = ()
     created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+
+    def view(self) -> Display:
+        """What came in, and how near its answers are to the source's."""
+        sizes = (
+            f"{self.architecture.macs / 1e6:.2f} M MACs, {self.architecture.params / 1e6:.3f} M parameters"
+        )
+        proof = self.proof
+        near = f"answers to {proof.images} images differ by {proof.max_error:.2g} of the largest at most"
+        return Display(f"{self.source} ({self.kind}): {sizes}; {near}; in {self.run}", notes=self.notes)
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object; where the folder is does not stand in it."""

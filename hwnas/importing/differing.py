@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hwnas.importing.cutting import Cut
+from hwnas.quiet import quiet
 
 if TYPE_CHECKING:
     from torch import nn
@@ -84,8 +84,7 @@ def in_tflite(content: bytes) -> Inside:
     from hwnas.runtimes.litert import interpreter
 
     def values(image: np.ndarray) -> dict[str, np.ndarray]:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of the memory that this takes
+        with quiet():  # of the memory that this takes
             runner = interpreter(content, keep_tensors=True)
         runner.set_tensor(runner.get_input_details()[0]["index"], image.transpose(0, 2, 3, 1))
         runner.invoke()

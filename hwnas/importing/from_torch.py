@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import operator
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr
 from io import StringIO
@@ -18,6 +16,7 @@ from hwnas.errors import ExportError
 from hwnas.export._graph import Concat, Linear, Resize, Shuffle, Tensor
 from hwnas.importing._layout import Recorder
 from hwnas.importing.raw import ONE_TENSOR, Pad, RawGraph, Reshape, Transpose, unknown
+from hwnas.quiet import quiet
 
 if TYPE_CHECKING:
     from torch import fx, nn
@@ -53,14 +52,8 @@ def read(module: nn.Module, input_shape: Shape) -> RawGraph:
 @contextmanager
 def _silence() -> Iterator[None]:
     """What ``torch.export`` prints of a module that it refuses is for its authors."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings(), redirect_stderr(StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)
+    with quiet(), redirect_stderr(StringIO()):
+        yield
 
 
 class _Reader:

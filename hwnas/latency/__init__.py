@@ -7,6 +7,7 @@ from hwnas.latency.bayes.conditioned import Conditioned
 from hwnas.latency.bayes.known_devices import known_devices
 from hwnas.latency.bayes.layered import Layered
 from hwnas.latency.evaluate import Evaluation, doubt, evaluate
+from hwnas.latency.fitted import FittedModel
 from hwnas.latency.imports.importers import Provenance, import_blocks, import_networks
 from hwnas.latency.int8 import slow_in_int8
 from hwnas.latency.layers import BlockLayer, LayerRows, SlotLayer
@@ -30,6 +31,7 @@ __all__ = [
     "Conditioned",
     "Cost",
     "Evaluation",
+    "FittedModel",
     "LatencyModel",
     "LayerRows",
     "Layered",

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
 from hwnas.device import Target
 from hwnas.errors import SchemaMismatch, in_words
-from hwnas.latency.base import Cost, IntArray, LatencyModel, Prediction
+from hwnas.latency.base import Cost, IntArray, Prediction
 from hwnas.latency.bayes.entries import cost_vector
-from hwnas.latency.evaluate import Evaluation
+from hwnas.latency.fitted import FittedModel
 from hwnas.latency.layout import Layout
 from hwnas.latency.overpaid import overpaid
 from hwnas.latency.provenance import table_sha256
@@ -24,26 +24,21 @@ MAD_TO_STD = 1.4826
 """Standard deviation over median absolute deviation of a normal distribution."""
 
 
-@dataclass(frozen=True)
-class Lookup:
+@dataclass(frozen=True, repr=False)
+class Lookup(FittedModel):
     """Sums isolated measurements; never interpolates.
 
     Attributes:
         target: What the numbers are true of.
         blocks_ms: Latency and its standard error, by workload key.
         table_sha256: Hash of the table that they were read from.
-        evaluation: Errors on measured networks, by what those were measured for.
-        energy: The same fitted to the table's energies, in mJ; None where it holds none.
     """
 
     name = "lookup"
-    notes: ClassVar[tuple[str, ...]] = ()
 
     target: Target
     blocks_ms: Mapping[str, tuple[float, float]]
     table_sha256: str
-    evaluation: Mapping[str, Evaluation] = field(default_factory=dict)
-    energy: LatencyModel | None = None
 
     @classmethod
     def fit(cls, table: LatencyTable, space: SearchSpace) -> Lookup:

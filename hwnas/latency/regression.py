@@ -8,7 +8,7 @@ cross-validation over input shapes: a shape that is judged was never trained on.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -16,14 +16,15 @@ import numpy as np
 
 from hwnas.device import Target
 from hwnas.errors import LatencyModelError, SchemaMismatch, in_words
-from hwnas.latency.base import Cost, FloatArray, IntArray, LatencyModel, Prediction
+from hwnas.latency.base import Cost, FloatArray, IntArray, Prediction
 from hwnas.latency.bayes.entries import cost_vector
-from hwnas.latency.evaluate import Evaluation
 from hwnas.latency.features import VERSION, features, require_same
+from hwnas.latency.fitted import FittedModel
 from hwnas.latency.layout import Layout
 from hwnas.latency.overpaid import overpaid
 from hwnas.latency.provenance import table_sha256
 from hwnas.latency.workloads import parse_workload
+from hwnas.quiet import ALONE
 from hwnas.space import SearchSpace, Workload
 from hwnas.tables.table import LatencyTable
 
@@ -37,8 +38,8 @@ LEAST_ROWS = 12
 """Blocks that a regression is fitted to at least: one a feature."""
 
 
-@dataclass(frozen=True)
-class Regression:
+@dataclass(frozen=True, repr=False)
+class Regression(FittedModel):
     """Measured blocks as they are, other blocks by regression.
 
     Attributes:
@@ -47,9 +48,7 @@ class Regression:
         family: The chosen family.
         errors: Mean absolute relative error of every family in cross-validation.
         table_sha256: Hash of the table that was trained on.
-        evaluation: Errors on measured networks, by what those were measured for.
         features_version: Of the features that it was fitted to.
-        energy: The same fitted to the table's energies, in mJ; None where it holds none.
     """
 
     name = "regression"
@@ -59,9 +58,7 @@ class Regression:
     family: str
     errors: Mapping[str, float]
     table_sha256: str
-    evaluation: Mapping[str, Evaluation] = field(default_factory=dict)
     features_version: int = VERSION
-    energy: LatencyModel | None = None
 
     @classmethod
     def fit(cls, table: LatencyTable, space: SearchSpace | None = None) -> Regression:
@@ -75,13 +72,12 @@ class Regression:
         family = min(errors, key=lambda name: errors[name])
         return cls(table.target, blocks, family, errors, table_sha256(table))
 
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What a user of the model should know."""
+    def __post_init__(self) -> None:
         shown = ", ".join(f"{name} {error:.1%}" for name, error in self.errors.items())
-        return (
-            f"blocks that were not measured are estimated by {self.family} (error on other shapes: {shown})",
+        note = (
+            f"blocks that were not measured are estimated by {self.family} (error on other shapes: {shown})"
         )
+        object.__setattr__(self, "notes", (note,))
 
     @property
     def relative_error(self) -> float:
@@ -220,7 +216,7 @@ def _smooth(rows: FloatArray, latency_ms: FloatArray) -> Predict:
     from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
 
     kernel = ConstantKernel(0.1) * RBF(2.0) + WhiteKernel(0.01)
-    with warnings.catch_warnings():
+    with ALONE, warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # a parameter at its bound is an answer
         return _corrected(rows, latency_ms, GaussianProcessRegressor(kernel, random_state=0))
 

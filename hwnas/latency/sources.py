@@ -10,9 +10,10 @@ from hwnas.device import Target
 from hwnas.errors import HwnasError, SchemaMismatch, TableError
 from hwnas.latency.bayes.known_devices import known_devices
 from hwnas.latency.bayes.posterior import Posterior
+from hwnas.latency.fitted import FittedModel
 from hwnas.latency.networks import Networks
 from hwnas.latency.provenance import table_sha256
-from hwnas.latency.store import COVERED, FittedModel, fit, load, measured_share, save
+from hwnas.latency.store import COVERED, fit, load, measured_share, save
 from hwnas.space import SearchSpace
 from hwnas.tables import places
 from hwnas.tables.operations import ORIGIN

@@ -13,6 +13,7 @@ from hwnas.errors import HwnasError, LatencyModelError, SchemaMismatch, in_words
 from hwnas.latency.bayes.device_prior import Known
 from hwnas.latency.bayes.posterior import Posterior
 from hwnas.latency.evaluate import HELDOUT, LEFT_OUT, Evaluation, evaluate, score
+from hwnas.latency.fitted import FittedModel
 from hwnas.latency.lookup import Lookup
 from hwnas.latency.networks import Networks, groups, unseen
 from hwnas.latency.regression import Regression
@@ -26,7 +27,6 @@ SPLITS = (HELDOUT, "calibration")
 FEW = 40  # networks of a new device that are each predicted from the others: it takes a fit for each
 COVERED = 0.5
 """Share of a space's workloads that a table must hold; what is missing is estimated from them."""
-FittedModel = Lookup | Regression | Posterior
 
 _KINDS: dict[str, type[Lookup] | type[Regression] | type[Posterior]] = {
     kind.name: kind for kind in (Lookup, Regression, Posterior)

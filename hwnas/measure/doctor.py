@@ -160,7 +160,7 @@ def _cpu_ticks() -> dict[tuple[int, str], int]:
     ticks: dict[tuple[int, str], int] = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
-            name, _, rest = path.read_text().partition("(")[2].rpartition(")")
+            name, _, rest = path.read_text("utf-8", "replace").partition("(")[2].rpartition(")")
         except OSError:  # it has ended meanwhile
             continue
         fields = rest.split()

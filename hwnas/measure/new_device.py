@@ -10,7 +10,7 @@ from typing import Any
 from hwnas import latency
 from hwnas.device import Device, Target
 from hwnas.errors import LatencyModelError
-from hwnas.latency.store import FittedModel
+from hwnas.latency.fitted import FittedModel
 from hwnas.measure import plan
 from hwnas.measure.options import OnProgress, ProfileOptions, silent
 from hwnas.measure.profiling import profile

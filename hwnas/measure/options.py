@@ -101,6 +101,9 @@ class Progress:
     done: int
     total: int
 
+    def __str__(self) -> str:
+        return f"{self.target}: {self.stage} {self.done}/{self.total}"
+
 
 OnProgress = Callable[[Progress], None]
 

@@ -105,7 +105,8 @@ class _Worker:
         context = get_context("spawn")
         self.connection, theirs = context.Pipe()
         self.process = context.Process(target=_serve, args=(theirs,), daemon=True)
-        resource_tracker.ensure_running()  # which would let the signals through that it holds back itself
+        if os.name == "posix":  # Windows has none
+            resource_tracker.ensure_running()  # which would let the signals through that it holds back itself
         with out_of_reach():
             self.process.start()
         theirs.close()  # so that the pipe ends with the process

@@ -10,6 +10,7 @@ from hwnas.errors import SchemaMismatch, in_words
 from hwnas.runs import records
 from hwnas.runs.around import Around, Reading
 from hwnas.runs.energy import EnergyCheck
+from hwnas.shown import Display, ShownTable, cell, ends, low_high
 from hwnas.statistics import verdict
 from hwnas.statistics.metric import ACCURACY, Metric
 from hwnas.statistics.verdict import BUDGET, FAIL, NOT_PROVEN, PASS, Verdict
@@ -161,8 +162,8 @@ class VariantCheck:
         return cls(**fields)
 
 
-@dataclass(frozen=True)
-class Verification:
+@dataclass(frozen=True, repr=False)
+class Verification(ShownTable):
     """What was found about a shipping folder on one device.
 
     Attributes:
@@ -213,6 +214,52 @@ class Verification:
             item.name: item.measured_ms / item.budget_ms
             for item in self.variants
             if item.measured_ms is not None and item.budget_ms is not None
+        }
+
+    def flat(self) -> list[dict[str, Any]]:
+        """One flat object a shipped file, each of its checks in a column; None of what is not known."""
+        names = dict.fromkeys(name for item in self.variants for name in item.checks)
+        return [self._flat(item, tuple(names)) for item in self.variants]
+
+    def view(self) -> Display:
+        """The variants, why each is not PASS, and what was left out."""
+        found = self.verdict
+        title = f"{self.device}: {'no budget was promised' if found is None else found.word}"
+        columns = ("variant", self.metric.name, "latency", "95 % interval", "budget", "verdict")
+        reasons = (f"{item.name}: {reason}" for item in self.variants for reason in item.reasons)
+        return Display(
+            title,
+            columns,
+            [self._cells(item) for item in self.variants],
+            (*self.stale, *self.beyond, *reasons, *self.notes),
+        )
+
+    def _cells(self, item: VariantCheck) -> tuple[str, ...]:
+        return (
+            item.name,
+            "" if item.value is None else self.metric.text(item.value),
+            cell(item.measured_ms, "ms"),
+            ends(item.interval_ms),
+            cell(item.budget_ms, "ms"),
+            "" if item.verdict is None else item.verdict.word,
+        )
+
+    def _flat(self, item: VariantCheck, checks: tuple[str, ...]) -> dict[str, Any]:
+        key, found = self.metric.key, item.estimate
+        return {
+            "variant": item.name,
+            "file": item.file,
+            "bytes": item.bytes,
+            key: item.value,
+            **low_high(None if found is None else found.interval, f"_{key}"),
+            "images": None if found is None else found.images,
+            "latency_ms": item.measured_ms,
+            **low_high(item.interval_ms, "_ms"),
+            "predicted_ms": item.predicted_ms,
+            "budget_ms": item.budget_ms,
+            **{f"check_{name}": getattr(item.checks.get(name), "word", None) for name in checks},
+            "verdict": None if item.verdict is None else item.verdict.word,
+            "reasons": "; ".join(item.reasons),
         }
 
     def to_json(self) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hwnas.latency import Evaluation, doubt
-from hwnas.latency.store import FittedModel
+from hwnas.latency.fitted import FittedModel
 from hwnas.report import _page, _svg, _text
 from hwnas.report._record import Record
 from hwnas.statistics.intervals import NORMAL_90

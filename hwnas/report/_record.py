@@ -12,8 +12,10 @@ from hwnas import latency, release, tasks
 from hwnas.device import Target
 from hwnas.errors import typed
 from hwnas.latency.bayes.posterior import Posterior
+from hwnas.latency.fitted import FittedModel
+from hwnas.latency.lookup import Lookup
 from hwnas.latency.provenance import file_sha256
-from hwnas.latency.store import FittedModel
+from hwnas.latency.regression import Regression
 from hwnas.release import Manifest, against
 from hwnas.release.verification import VariantCheck, Verification
 from hwnas.runs import records, runtimes
@@ -191,7 +193,9 @@ def damaged(run: Path) -> tuple[str, ...]:
 
 def fitted_to(model: FittedModel) -> str | None:
     """Hash of the table that a model was fitted to; None where the model does not say."""
-    return model.origin.get("table_sha256") if isinstance(model, Posterior) else model.table_sha256
+    if isinstance(model, Posterior):
+        return model.origin.get("table_sha256")
+    return model.table_sha256 if isinstance(model, Lookup | Regression) else None
 
 
 def _optional(path: Path, shape: records.Shape, remedy: str) -> Json | None:

@@ -11,6 +11,7 @@ from hwnas.device import Target
 from hwnas.runs.finalists import INTERVAL
 from hwnas.runs.parts import METRIC, TARGET, as_written, interval_of, metric_of
 from hwnas.shapes import COUNT, NONE, SIZE, SOME, require
+from hwnas.shown import Display, ShownTable, cell, ends, low_high
 from hwnas.statistics.metric import Metric
 from hwnas.statistics.verdict import NOISY, UNUSABLE
 
@@ -85,8 +86,8 @@ class AdaptStep:
         return cls(**{name: known[name] for name in cls.__dataclass_fields__ if name in known})
 
 
-@dataclass(frozen=True)
-class AdaptRecord:
+@dataclass(frozen=True, repr=False)
+class AdaptRecord(ShownTable):
     """What came of an adaptation.
 
     Attributes:
@@ -124,6 +125,47 @@ class AdaptRecord:
         return tuple(
             f"measured in a session that was {word}: {'; '.join(what)}" for word, what in odd.items() if what
         )
+
+    def flat(self) -> list[dict[str, Any]]:
+        """One flat object a network that was tried, as for a data frame; None of what is not known."""
+        return [self._flat(place, step) for place, step in enumerate(self.steps)]
+
+    def view(self) -> Display:
+        """What was tried, and what of it ships."""
+        kept = "nothing keeps it" if self.taken is None else f"taken: {self.steps[self.taken].what}"
+        columns = ("changed", "network", "on", "latency", "95 % interval", "keeps it", self.metric.name)
+        rows = [
+            (
+                step.rung,
+                step.what,
+                str(step.target),
+                cell(step.ms, "ms"),
+                ends(step.interval_ms),
+                "yes" if step.keeps else "not proven",
+                "" if step.value is None else self.metric.text(step.value),
+            )
+            for step in self.steps
+        ]
+        title = f"{self.model} within {self.budget_ms:.4g} ms on {self.target}: {kept}"
+        return Display(title, columns, rows, (*self.doubts, *self.notes))
+
+    def _flat(self, place: int, step: AdaptStep) -> dict[str, Any]:
+        key = self.metric.key
+        return {
+            "rung": step.rung,
+            "network": step.what,
+            "target": str(step.target),
+            "latency_ms": step.ms,
+            **low_high(step.interval_ms, "_ms"),
+            "budget_ms": self.budget_ms,
+            "keeps": step.keeps,
+            "session": step.session,
+            f"val_{key}": step.value,
+            **low_high(step.interval, f"_val_{key}"),
+            "resolution_px": step.resolution or None,
+            "taken": place == self.taken,
+            "note": step.note,
+        }
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object."""

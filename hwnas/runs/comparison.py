@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.device import Target
-from hwnas.runs.compared import ComparedNetwork, shape_of
+from hwnas.runs.compared import ComparedNetwork, ComparedVariant, shape_of
 from hwnas.runs.parts import METRIC, TARGET, as_written, interval_of, metric_of
 from hwnas.shapes import COUNT, SIZE, SOME, Items, require
+from hwnas.shown import Display, ShownTable, cell, ends, low_high
 from hwnas.statistics.metric import ACCURACY, Metric
 
 SCHEMA = "hwnas-compare/1"
@@ -176,8 +177,8 @@ class ComparisonAsked:
         )
 
 
-@dataclass(frozen=True)
-class ComparisonRecord:
+@dataclass(frozen=True, repr=False)
+class ComparisonRecord(ShownTable):
     """Known networks, trained with the recipe of a run's own and measured with it in one session.
 
     Attributes:
@@ -222,6 +223,49 @@ class ComparisonRecord:
             for network in self.networks
             for variant in network.variants
             if network.name == self.found and variant.budget_ms is not None
+        }
+
+    def flat(self) -> list[dict[str, Any]]:
+        """One flat object a network and variant, as for a data frame; None of what is not known."""
+        return [self._flat(network, item) for network in self.networks for item in network.variants]
+
+    def view(self) -> Display:
+        """The networks, each in every variant."""
+        columns = ("network", "variant", self.metric.name, "latency", "95 % interval", "verdict")
+        rows = [
+            (
+                network.name,
+                item.name,
+                self.metric.text(item.quality.metric.mean),
+                cell(item.latency_ms, "ms"),
+                ends(item.interval_ms),
+                "" if item.on_budget is None else item.on_budget.word,
+            )
+            for network in self.networks
+            for item in network.variants
+        ]
+        where = f" on {self.device}" if self.device else ""
+        return Display(f"{self.found} beside known networks{where}", columns, rows, self.notes)
+
+    def _flat(self, network: ComparedNetwork, item: ComparedVariant) -> dict[str, Any]:
+        key, quality = self.metric.key, item.quality
+        return {
+            "network": network.name,
+            "is_found": network.name == self.found,
+            "variant": item.name,
+            "macs": network.macs,
+            "params": network.params,
+            "bytes": item.bytes,
+            key: quality.metric.mean,
+            **low_high(quality.interval, f"_{key}"),
+            f"std_{key}": quality.metric.std,
+            f"found_minus_this_{key}": quality.gain.mean,
+            "latency_ms": item.latency_ms,
+            **low_high(item.interval_ms, "_ms"),
+            "latency_ratio": item.latency_ratio,
+            **low_high(item.ratio_interval, "_ratio"),
+            "budget_ms": item.budget_ms,
+            "verdict": None if item.on_budget is None else item.on_budget.word,
         }
 
     def to_json(self) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
+from contextvars import ContextVar
 from datetime import datetime
 from functools import wraps
 from pathlib import Path
@@ -23,7 +24,7 @@ from hwnas.runs.folder import RunFolder
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _PROBE = b"\0" * 16384  # a disk with less room than this is full for our purposes
 _PAGE = b"<!doctype html"  # that every page of ours begins with
-_held: set[Path] = set()
+_held: ContextVar[frozenset[Path]] = ContextVar("held", default=frozenset())
 
 
 def require_file(path: Path, what: str) -> None:
@@ -97,7 +98,7 @@ def _try(folder: Path, name: str) -> None:
             inner.mkdir()
             made.append(inner)
             folder = inner
-        if len(os.fsencode(name)) > os.pathconf(folder, "PC_NAME_MAX"):
+        if len(os.fsencode(name)) > _longest_name(folder):
             raise OSError("its name is too long")
         handle, temporary = tempfile.mkstemp(dir=folder, prefix=".hwnas-probe-")
         try:
@@ -112,21 +113,27 @@ def _try(folder: Path, name: str) -> None:
             inner.rmdir()
 
 
+def _longest_name(folder: Path) -> int:
+    """In bytes; where the system does not say, what it is nearly everywhere."""
+    asked = getattr(os, "pathconf", None)  # Windows has none
+    return 255 if asked is None else int(asked(folder, "PC_NAME_MAX"))
+
+
 @contextmanager
 def claimed(folder: Path, what: str = "a run") -> Iterator[None]:
     """Have a folder to oneself; it is made if it must be, and goes again if nothing was put into it.
 
-    A process may claim what it holds already. A process that dies gives back what it held.
+    A thread may claim what it holds already. A process that dies gives back what it held.
 
     Args:
         folder: To be written into.
         what: Whose folder it is, for messages.
 
     Raises:
-        HwnasError: Another process works in the folder, or it cannot be written.
+        HwnasError: Another process, or thread, works in the folder, or it cannot be written.
     """
     place = Path(os.path.abspath(folder))  # noqa: PTH100  (not resolved where it is not there)
-    if place in _held or torchrun.number() != 0:  # of the processes of torchrun, one claims
+    if place in _held.get() or torchrun.number() != 0:  # of the processes of torchrun, one claims
         yield
         return
     require_folder(folder, f"the folder of {what}")
@@ -135,12 +142,13 @@ def claimed(folder: Path, what: str = "a run") -> Iterator[None]:
     try:
         lock = RunFolder(place).lock
         with hold(lock, f"{what} must have its folder to itself", str(folder), HwnasError):
-            _held.add(place)
+            token = _held.set(_held.get() | {place})
             try:
                 yield
             finally:
-                _held.discard(place)
-                lock.unlink(missing_ok=True)  # while it is held: nobody can be waiting for it
+                _held.reset(token)
+                with suppress(PermissionError):  # of Windows, where releasing it does that
+                    lock.unlink(missing_ok=True)  # while it is held: nobody can be waiting for it
     finally:
         for each in made:
             with suppress(OSError):

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import warnings
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwnas.errors import ExportError
+from hwnas.quiet import ALONE, quiet
 from hwnas.runtimes._pte_file import METHOD, XNNPACK, describe, read
 from hwnas.runtimes.base import PTE, Batch, Execution, Host, Runtime, Values
 
@@ -48,8 +48,7 @@ def _library() -> Any:
     try:
         import torch  # noqa: F401 - has the libraries that the next one needs
 
-        with _mute(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with _mute(), quiet():
             from executorch.extension.pybindings import _C
     except ImportError as error:
         raise ExportError(
@@ -61,15 +60,16 @@ def _library() -> Any:
 @contextlib.contextmanager
 def _mute() -> Iterator[None]:
     """ExecuTorch's libraries tell of the processor and of threads, beneath Python, on standard error."""
-    sys.stderr.flush()
-    kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nothing, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nothing)
+    with ALONE:
+        sys.stderr.flush()
+        kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+        try:
+            os.dup2(nothing, 2)
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            os.close(nothing)
 
 
 def execution(model: bytes) -> Execution:

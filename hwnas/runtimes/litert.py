@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwnas.errors import ExportError
+from hwnas.quiet import ALONE
 from hwnas.runtimes._tflite_file import describe
 from hwnas.runtimes.base import TFLITE, Batch, Execution, Host, Runtime, Values, content_of
 
@@ -151,17 +152,18 @@ def _greet_quietly() -> None:
 
     Its native logger knows no level and writes straight to the descriptor.
     """
-    try:
-        stderr = os.dup(2)
-    except OSError:  # closed: nobody would see it anyway
-        return
-    try:
-        with Path(os.devnull).open("wb") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
-        _interpreter(_tiny(), 1)
-    finally:
-        os.dup2(stderr, 2)
-        os.close(stderr)
+    with ALONE:
+        try:
+            stderr = os.dup(2)
+        except OSError:  # closed: nobody would see it anyway
+            return
+        try:
+            with Path(os.devnull).open("wb") as nowhere:
+                os.dup2(nowhere.fileno(), 2)
+            _interpreter(_tiny(), 1)
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
 
 
 def _tiny() -> bytes:

@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 from hwnas.latency.base import FloatArray
+from hwnas.seeding import Seeded
 
 _UNITS = 300
 _ACTOR_RATE, _CRITIC_RATE = 1e-4, 1e-3
@@ -64,8 +65,7 @@ class Agent:
     _memory: deque[_Transition] = field(default_factory=lambda: deque(maxlen=_REMEMBERED), repr=False)
 
     def __post_init__(self) -> None:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int(self.rng.integers(2**31)))
+        with Seeded(int(self.rng.integers(2**31))):
             self._actor = nn.Sequential(_layers(self.features), nn.Sigmoid())
             self._critic = _layers(self.features + 1)
         self._targets = copy.deepcopy(nn.ModuleList([self._actor, self._critic]))

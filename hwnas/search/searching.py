@@ -22,7 +22,7 @@ from hwnas.evaluators.of_run import evaluator_of
 from hwnas.evaluators.standalone import FromScratch
 from hwnas.evaluators.zero_cost.untrained import Untrained
 from hwnas.latency import LatencyModel
-from hwnas.latency.store import FittedModel
+from hwnas.latency.fitted import FittedModel
 from hwnas.pools import HERE, PoolSpec
 from hwnas.runs import outputs, records
 from hwnas.runs.folder import RunFolder

@@ -13,6 +13,33 @@ from hwnas.pools import HERE, PoolSpec
 from hwnas.statistics.metric import ACCURACY
 
 
+class SearchStep(dict[str, Any]):
+    """What is known after a step of a search, or after a score, by name; it prints as a line."""
+
+    def __str__(self) -> str:
+        parts = [f"{self.get('phase', 'scoring')} {self.get('step', self.get('query'))}"]
+        if total := self.get("steps", self.get("queries")):
+            parts[0] += f"/{total}"
+        for name, text in _SAID.items():
+            if name in self:
+                value = self[name]
+                parts.append(text.format(value[0] if isinstance(value, list) else value))
+        return "  ".join(parts)
+
+
+_SAID = {
+    "loss": "loss {:.3f}",
+    "best_accuracy": "best {:.2%}",
+    "best_quality": "best {:.2%}",
+    "best_latency_ms": "at {:.3f} ms",
+    "budget_ms": "budget {:.3f} ms",
+    "expected_ms": "expected latency {:.3f} ms",
+    "expected_share": "({:.1%} of the limit)",
+    "entropy": "entropy {:.2f}",
+    "eta_s": "{:.0f} s left",
+}
+
+
 def _nothing(_: Mapping[str, Any], /) -> None:
     return
 

@@ -85,7 +85,10 @@ def _ended(process: subprocess.Popen[bytes], lease: Lease) -> int:
             with suppress(subprocess.TimeoutExpired):
                 process.wait(_END_S)
             raise
-        process.send_signal(signal.SIGINT)
+        if os.name == "posix":
+            process.send_signal(signal.SIGINT)
+        else:
+            process.terminate()  # Windows has nothing gentler for a process of another group
         deadline = time.monotonic() + _END_S
         while process.poll() is None and time.monotonic() < deadline:
             time.sleep(_LOOK_S)

@@ -308,7 +308,12 @@ class SearchSpace:
 
 @dataclass(frozen=True)
 class Architecture:
-    """One candidate for every choice of a space."""
+    """One candidate for every choice of a space.
+
+    Attributes:
+        space: What it is of.
+        indices: The candidate of every decision.
+    """
 
     space: SearchSpace = field(repr=False)
     indices: tuple[int, ...]

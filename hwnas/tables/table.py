@@ -24,6 +24,7 @@ from typing import Any
 from hwnas import files
 from hwnas.device import Target
 from hwnas.errors import MissingEntry, SchemaMismatch, TableError, in_words, typed
+from hwnas.shown import Display, ShownTable, cell, ends, low_high
 from hwnas.space import Workload
 from hwnas.tables import places
 from hwnas.tables.clock import Clock, ClockReading, Scale, read
@@ -66,7 +67,7 @@ class Reference:
         return cls(target, environment, scale)
 
 
-class LatencyTable:
+class LatencyTable(ShownTable):
     """The rounds of one target, read from a file or made in memory.
 
     Raises:
@@ -81,8 +82,8 @@ class LatencyTable:
         notes: Iterable[Note] = (),
     ) -> None:
         self.target = target
-        self.environment = dict(environment)
-        self.notes = list(notes)
+        self.environment: dict[str, Any] = dict(environment)
+        self.notes: list[Note] = list(notes)
         self._rounds: dict[tuple[str, str, int], Round] = {}
         for item in rounds:
             self.add(item)
@@ -100,6 +101,37 @@ class LatencyTable:
     def rounds(self) -> tuple[Round, ...]:
         """Every round, failures included, in the order of the file."""
         return tuple(self._rounds.values())
+
+    def flat(self) -> list[dict[str, Any]]:
+        """One flat object a key, as for a data frame; those that failed have no latency but the reason."""
+        measured = [
+            {
+                "key": key,
+                "kind": item.kind,
+                "latency_ms": item.latency_ms,
+                **low_high(item.interval_ms, "_ms"),
+                "p90_ms": item.p90_ms,
+                "rounds": len(item.rounds),
+                "failed": "",
+            }
+            for key, item in self.measurements.items()
+        ]
+        return measured + [{"key": key, "failed": why} for key, why in self._failed.items()]
+
+    def view(self) -> Display:
+        """What was measured on which target, the first rows of it, and what failed."""
+        rows = [
+            (key, item.kind, cell(item.latency_ms, "ms"), ends(item.interval_ms))
+            for key, item in self.measurements.items()
+        ]
+        title = f"{self.target}: {len(rows)} keys in {len(self._rounds)} rounds"
+        failed = tuple(f"{key}: {why}" for key, why in self._failed.items())
+        return Display(title, ("key", "kind", "latency", "95 % interval"), rows, failed)
+
+    @property
+    def _failed(self) -> dict[str, str]:
+        """Why keys have no good round."""
+        return {item.key: item.failed for item in self._rounds.values() if item.key not in self.measurements}
 
     @cached_property
     def energies(self) -> LatencyTable:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
 from hwnas.errors import TrackingError
+from hwnas.quiet import quiet as hushed
 
 
 def package(name: str, title: str, extra: str) -> Any:
@@ -40,14 +39,11 @@ def quiet(environment: Mapping[str, str]) -> Iterator[None]:
     Args:
         environment: Variables that it reads; those that the user has set stay, the others go again.
     """
-    before, own = logging.root.manager.disable, {n: v for n, v in environment.items() if n not in os.environ}
-    os.environ.update(own)
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+    with hushed():
+        own = {name: value for name, value in environment.items() if name not in os.environ}
+        os.environ.update(own)
+        try:
             yield
-    finally:
-        logging.disable(before)
-        for name in own:
-            os.environ.pop(name, None)
+        finally:
+            for name in own:
+                os.environ.pop(name, None)

@@ -20,6 +20,7 @@ from torch import nn
 
 from hwnas.blocks.wired import Wired, tensors
 from hwnas.errors import TrainingError
+from hwnas.seeding import Seeded
 from hwnas.train import optim
 
 if TYPE_CHECKING:
@@ -61,8 +62,7 @@ def heads_for(model: nn.Module, data: Dataset, config: TrainConfig) -> nn.Module
         answer, features = model.eval().ending(place.new_zeros(1, *data.image_shape))
     model.train(was_training)
     (outputs,) = (each.shape[1] for each in tensors(answer))
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
+    with Seeded(config.seed):
         heads.extend(nn.Conv2d(each.shape[1], outputs, 1) for each in features)
     optim.place(heads, place.device)
     return heads

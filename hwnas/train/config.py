@@ -249,6 +249,12 @@ class EpochRecord:
     val_balanced: float | None = None
     metric: Metric = ACCURACY
 
+    def __str__(self) -> str:
+        return (
+            f"epoch {self.epoch}/{self.epochs}  loss {self.loss:.3f}  "
+            f"validation {self.metric.text(self.val_value, 2)}  {self.seconds:.1f} s"
+        )
+
     @property
     def val(self) -> Score:
         """Score on the validation split after the epoch."""

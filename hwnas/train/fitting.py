@@ -28,6 +28,7 @@ from hwnas.blocks import statistics
 from hwnas.data.augment import Augmentation
 from hwnas.data.batches import Batches, steps_per_epoch
 from hwnas.errors import TrainingError
+from hwnas.seeding import Seeded
 from hwnas.train import checkpoint as files
 from hwnas.train import norms, optim, ranks
 from hwnas.train.auxiliary import heads_for, require_possible
@@ -51,9 +52,8 @@ _HEAD_FACTOR = 0.5
 
 
 def new_network(architecture: Architecture, seed: int) -> nn.Module:
-    """The network with fresh weights that follow from the seed; global random state is kept."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    """The network with fresh weights that follow from the seed; PyTorch's own random state is left alone."""
+    with Seeded(seed):
         return optim.place(blocks.network(architecture), torch.device("cpu"))
 
 

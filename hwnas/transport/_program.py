@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-import selectors
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Thread
 from typing import IO
 
 from hwnas.errors import TransportError
@@ -50,15 +51,23 @@ def start(argv: Sequence[str], errors: IO[bytes]) -> subprocess.Popen[bytes]:
 def _chunks(process: subprocess.Popen[bytes], quiet_s: float, name: str) -> Iterator[bytes]:
     if process.stdout is None:
         raise TransportError(f"the output of {name} must be a pipe, but is not")
-    handle = process.stdout.fileno()
-    with selectors.DefaultSelector() as selector:
-        selector.register(handle, selectors.EVENT_READ)
-        while selector.select(quiet_s):
-            chunk = os.read(handle, 1 << 16)
-            if not chunk:
-                return
-            yield chunk
-    raise LinkLost(f"the device must say something within {quiet_s:g} s, but was silent")
+    read, own = SimpleQueue[bytes](), os.dup(process.stdout.fileno())  # as the other one may be closed first
+
+    def follow() -> None:  # in a thread, as Windows can wait for sockets alone
+        with os.fdopen(own, "rb", buffering=0) as pipe:
+            while chunk := pipe.read(1 << 16):
+                read.put(chunk)
+        read.put(b"")
+
+    Thread(target=follow, daemon=True).start()
+    while True:
+        try:
+            chunk = read.get(timeout=quiet_s)
+        except Empty:
+            raise LinkLost(f"the device must say something within {quiet_s:g} s, but was silent") from None
+        if not chunk:
+            return
+        yield chunk
 
 
 def complaint(errors: IO[bytes]) -> str:

@@ -91,7 +91,10 @@ class LocalTransport:
 
     def run(self, agent: str, jobs: Sequence[Job], *, silence_s: float) -> Iterator[Reply]:
         """Run an agent on the jobs; see ``Transport.run``."""
-        with tempfile.TemporaryFile() as errors, tempfile.NamedTemporaryFile("w", suffix=".jsonl") as plan:
+        with (
+            tempfile.TemporaryFile() as errors,
+            tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".jsonl") as plan,
+        ):
             _write(plan, jobs)
             words = self._command(agent, plan.name)
             _log.debug("%d jobs for %s", len(jobs), shlex.join(words))

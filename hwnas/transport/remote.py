@@ -253,10 +253,10 @@ class RemoteTransport:
     def _write(self, remote: str, text: str) -> None:
         """A new file on the device, in a folder that is made for it."""
         self._link.call(f"mkdir -p {shlex.quote(remote.rpartition('/')[0])}")
-        with tempfile.NamedTemporaryFile("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            send(self._link, Path(file.name), remote, files.sha256(Path(file.name)))
+        with tempfile.TemporaryDirectory(prefix="hwnas-") as folder:
+            path = Path(folder) / "sent"  # no file that is open here: Windows lets nobody else read that
+            path.write_bytes(text.encode())
+            send(self._link, path, remote, files.sha256(path))
 
     def arch(self) -> str:
         """Name of the bundle that this device runs; raises AgentError where there is none."""

@@ -5,6 +5,7 @@ A host whose key is not known is refused: connect to it once by hand and compare
 
 from __future__ import annotations
 
+import platform
 import re
 import shlex
 import tempfile
@@ -50,6 +51,11 @@ class SshProgram:
 
     def connect(self) -> None:
         """Open one connection that all commands share."""
+        if platform.system() == "Windows":
+            raise TransportError(
+                "a board that ssh reaches must be measured from Linux or macOS, but this machine runs "
+                "Windows, whose ssh shares no connection: start hwnas in WSL"
+            )
         self.close()
         self._socket = tempfile.TemporaryDirectory(prefix="hwnas-")  # mode 0700, and a short path
         shared = ["-o", "ControlMaster=yes", "-o", f"ControlPersist={_PERSIST_S}"]
@@ -60,7 +66,7 @@ class SshProgram:
             )
         if not status:
             return
-        text = log.read_text(errors="replace").strip()
+        text = log.read_text("utf-8", "replace").strip()
         self.close()
         for sign, remedy in _REFUSALS.items():
             if sign in text:

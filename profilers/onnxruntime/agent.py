@@ -24,7 +24,7 @@ class Profiled(Loaded):
         """Each operation in its order, with its time in so many runs after the first."""
         path = Path(self._timed.end_profiling())
         found: dict = {}
-        for event in json.loads(path.read_text()):
+        for event in json.loads(path.read_text(encoding="utf-8")):
             if event.get("cat") == "Node" and event["name"].endswith("_kernel_time"):
                 found.setdefault((event["args"].get("node_index"), event["name"]), []).append(event)
         path.unlink()

@@ -11,7 +11,7 @@ from simulated_devices import TARGET, simulate, true_block_ms
 
 from hwnas import latency
 from hwnas.errors import SchemaMismatch
-from hwnas.latency.store import FittedModel
+from hwnas.latency.fitted import FittedModel
 from hwnas.space import SearchSpace, Workload
 from hwnas.tables.rounds import Energy
 from hwnas.tables.table import LatencyTable, Round

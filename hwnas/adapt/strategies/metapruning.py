@@ -25,6 +25,7 @@ from hwnas.adapt.subject import Subject
 from hwnas.latency.base import Cost, IntArray
 from hwnas.search.feasible import FeasibleSampler, near_budget
 from hwnas.search.problem import Problem
+from hwnas.seeding import Seeded
 from hwnas.train import optim
 from hwnas.train.loss import TrainingLoss
 from hwnas.widths.gated import Gated, masks
@@ -191,8 +192,7 @@ class PruningNet(nn.Module):
     def __init__(self, found: Prunable, seed: int) -> None:
         super().__init__()
         self.groups, self.reads = found.groups, _reads(found)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with Seeded(seed):
             self.parts = nn.ModuleList(self._part(group) for group in found.groups)
 
     def _part(self, group: ChannelGroup) -> nn.Module:

@@ -27,6 +27,7 @@ from hwnas import blocks
 from hwnas.blocks import statistics
 from hwnas.blocks.wired import Value, Wired, mapped, tensors
 from hwnas.errors import SpaceError
+from hwnas.seeding import Seeded
 from hwnas.space import Block, Choice, Reads, SearchSpace
 
 
@@ -140,8 +141,7 @@ class Supernet(nn.Module):
         super().__init__()
         self.space = space
         self._done = space.read_last
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with Seeded(seed):
             self.stem = blocks.build(space.stem)
             self.choices = nn.ModuleList(map(MixedChoice, space.choices, space.choice_reads))
             self.head = blocks.build(space.head)

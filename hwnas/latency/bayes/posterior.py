@@ -11,7 +11,7 @@ import numpy as np
 
 from hwnas.device import Target
 from hwnas.errors import LatencyModelError, SchemaMismatch, in_words
-from hwnas.latency.base import Cost, IntArray, LatencyModel, Prediction
+from hwnas.latency.base import Cost, IntArray, Prediction
 from hwnas.latency.bayes.device_prior import DevicePrior, Known
 from hwnas.latency.bayes.entries import Entries
 from hwnas.latency.bayes.evidence import Variances, infer_variances, posterior_of
@@ -19,7 +19,7 @@ from hwnas.latency.bayes.gaussian import Equations, Gaussian, non_negative
 from hwnas.latency.bayes.quadratic import Variance
 from hwnas.latency.bayes.table_prior import TablePrior
 from hwnas.latency.bayes.transfer import transfer
-from hwnas.latency.evaluate import Evaluation
+from hwnas.latency.fitted import FittedModel
 from hwnas.latency.layout import Layout
 from hwnas.latency.networks import Networks, groups
 from hwnas.latency.provenance import table_sha256
@@ -43,8 +43,8 @@ class _Solved:
     variance: Variance
 
 
-@dataclass(frozen=True)
-class Posterior:
+@dataclass(frozen=True, repr=False)
+class Posterior(FittedModel):
     """Costs of one space on one target, with how sure they are.
 
     The object is a recipe: prior, networks and variances. The costs follow from it by linear
@@ -57,9 +57,6 @@ class Posterior:
         fingerprint: Of the space.
         variances: Of the prior's components.
         origin: Where the numbers come from: hash of the table or file, source, licence.
-        notes: What a user of the model should know, one sentence each.
-        evaluation: Errors on measured networks, by what those were measured for.
-        energy: The same fitted to the table's energies, in mJ; None where it holds none.
     """
 
     name = "posterior"
@@ -70,9 +67,6 @@ class Posterior:
     fingerprint: str
     variances: Variances
     origin: Mapping[str, str] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-    evaluation: Mapping[str, Evaluation] = field(default_factory=dict)
-    energy: LatencyModel | None = None
 
     @classmethod
     def fit(cls, table: LatencyTable, space: SearchSpace) -> Posterior:
@@ -127,7 +121,7 @@ class Posterior:
         found = transfer(entries, networks.indices, networks.latency_ms, known, groups=same, sums_only=True)
         origin = {"table_sha256": table_sha256(table)}
         model = cls(
-            table.target, found.prior, networks, space.fingerprint, found.variances, origin, found.notes
+            table.target, found.prior, networks, space.fingerprint, found.variances, origin, notes=found.notes
         )
         return model, found.left_out
 
@@ -146,7 +140,7 @@ class Posterior:
         matrix = Layout(space.sizes).matrix(networks.indices)
         sums_ms = networks.latency_ms + prior.overpaid(space, networks.indices)
         variances = infer_variances(built, Equations.of(built, matrix, sums_ms))
-        return cls(target, prior, networks, space.fingerprint, variances, origin, notes)
+        return cls(target, prior, networks, space.fingerprint, variances, origin, notes=notes)
 
     def gaussian(self, space: SearchSpace) -> Gaussian:
         """The Gaussian over the cost vector of the space.
@@ -222,7 +216,7 @@ class Posterior:
                 str(data["space_fingerprint"]),
                 Variances(points, weights),
                 dict(data["origin"]),
-                tuple(str(note) for note in data["notes"]),
+                notes=tuple(str(note) for note in data["notes"]),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise SchemaMismatch(

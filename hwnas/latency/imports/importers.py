@@ -12,9 +12,10 @@ from hwnas.device import Target
 from hwnas.errors import DataError, SpaceError
 from hwnas.latency.bayes.device_prior import DevicePrior
 from hwnas.latency.bayes.posterior import Posterior
+from hwnas.latency.fitted import FittedModel
 from hwnas.latency.imports.readers import latency, read_networks, read_rows, require_columns
 from hwnas.latency.networks import Networks, groups
-from hwnas.latency.store import FittedModel, evaluated
+from hwnas.latency.store import evaluated
 from hwnas.latency.workloads import parse_workload
 from hwnas.space import SearchSpace
 from hwnas.tables.table import LatencyTable, Round

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hwnas.errors import HwnasError
+from hwnas.quiet import ALONE
 from hwnas.runs.trial import Trial
 from hwnas.search.problem import Problem
 from hwnas.search.sampling.loop import Sampler
@@ -109,12 +110,13 @@ def _study(
             "this strategy must have optuna, but it is not installed: run `pip install 'hwnas[search]'`"
         ) from error
     direction = optuna.study.StudyDirection
-    verbosity = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
-        return optuna.create_study(
-            directions=[direction.MAXIMIZE] + [direction.MINIMIZE] * (objectives - 1),
-            sampler=optimizer(seed),
-        )
-    finally:
-        optuna.logging.set_verbosity(verbosity)
+    with ALONE:
+        verbosity = optuna.logging.get_verbosity()
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        try:
+            return optuna.create_study(
+                directions=[direction.MAXIMIZE] + [direction.MINIMIZE] * (objectives - 1),
+                sampler=optimizer(seed),
+            )
+        finally:
+            optuna.logging.set_verbosity(verbosity)
