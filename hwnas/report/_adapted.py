@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hwnas.report import _page, _svg
+from hwnas.report import _page, _svg, _text
 from hwnas.report._record import Record
 
 
@@ -14,9 +14,17 @@ def ladder(record: Record) -> str:
     metric, groups = found.metric, list[_svg.Group]()
     for rung in dict.fromkeys(step.rung for step in found.steps):
         points = [
-            _svg.Point(step.ms, step.value, step.interval_ms, step.interval, step.what, step.what)
+            _svg.Point(
+                step.ms,
+                value,
+                step.interval_ms,
+                step.interval,
+                f"{step.what}: {_text.quality(metric, value, step.interval)}, "
+                f"{_text.measured(step.ms, step.interval_ms)} ms",
+                step.what,
+            )
             for step in found.steps
-            if step.rung == rung and step.value is not None
+            if step.rung == rung and (value := step.value) is not None
         ]
         groups.append(_svg.Group(rung, tuple(points)))
     chart = _svg.chart(
