@@ -766,10 +766,9 @@ def beside(run: Path, baseline: Path) -> str:
 def test_two_runs_stand_in_one_chart_and_one_table(full_run):
     baseline = other(full_run)
     said = beside(full_run, baseline)
-    assert (
-        "this run random search in macro-r16-c10 accuracy 93.75% (90.5% to 96.1%), litert-int8 11.8 ±" in said
-    )
-    assert "the other run random search" in said
+    names, both = "this run the other run", "accuracy 93.75% (90.5% to 96.1%), litert-int8 "
+    origins = "random search in macro-r16-c10 " * 2
+    assert f"fact {names} what it is {origins}on test images {both * 2}ms on host/litert-int8 11.8 ±" in said
     assert "The same for both: task, space, budgets, images, recipe of training." in said
     assert said.count("ringed: its network") == 2
     assert said.count("what ships, as verified") == 2
@@ -814,7 +813,7 @@ def test_a_run_without_a_front_or_a_verification_is_said_to_have_none(full_run):
     assert "the other run has none, as nothing that a search scored is kept in it" in said
     assert "there is nothing that was verified in the other run" in said
     (baseline / "train.json").unlink()
-    assert "the other run random search in macro-r16-c10 not trained" in beside(full_run, baseline)
+    assert "litert-int8 not trained ms on" in beside(full_run, baseline)
 
 
 def test_what_was_measured_on_another_machine_is_not_in_one_chart(full_run):
@@ -836,7 +835,7 @@ def test_a_network_has_one_name_wherever_it_is(full_run):
     rows = [a["data-network"] for a in found.all("tr") if "data-network" in a]
     own = "macro-r16-c10 1.0.1.0.0.1.0.0"
     assert marks.count(own) >= 5, "front, latency models, known networks, two runs"
-    assert rows.count(own) >= 4, "front, what was measured, two runs"
+    assert rows.count(own) >= 3, "front, and what was measured on two targets"
     assert [a["data-key"] for a in found.all("div") if "data-key" in a] == ["macro-r16-c10"]
     assert "stage1 conv" not in found.said()
     points = [a for a in found.all("g") if a.get("class") == "point"]

@@ -48,7 +48,7 @@ def ladder(record: Record) -> str:
         for number, step in enumerate(found.steps)
     ]
     ends = "95 % interval"
-    header = ("tried", "what", "ms", ends, f"validation {metric.name}", ends, "budget", "")
+    header = ("tried", "what", "ms", ends, f"validation {metric.name}", ends, "budget", "note")
     caption = (
         f"After short tuning, on {found.images} validation images, which also chose what ships: its test "
         "value stands with the models. Whiskers: 95 %."

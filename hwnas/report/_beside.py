@@ -8,7 +8,6 @@ from typing import Any
 from hwnas.device import Target
 from hwnas.report import _budgets, _front, _page, _svg, _text, summary
 from hwnas.report._record import Record
-from hwnas.report.summary import RunSummary
 from hwnas.statistics.verdict import on_baseline
 from hwnas.tables.operations import MACHINE
 
@@ -41,7 +40,7 @@ def page(runs: tuple[Record, Record], names: tuple[str, str], lead: str) -> str:
 
 def side_by_side(runs: tuple[Record, Record], names: tuple[str, str]) -> Iterator[str]:
     """A table of both, what they have in common, and their charts or why there are none (HTML)."""
-    yield _table([summary.of(run) for run in runs], runs, names)
+    yield _table(runs, names)
     yield _page.paragraph(f"{_alike(*runs)} One training each: small differences are noise.", "fine")
     shared = [item.target for item in runs[0].budgets if item.target in runs[1].search.targets]
     if said := _incomparable(runs, names) or ("" if shared else _no_target(runs, names)):
@@ -55,20 +54,23 @@ def side_by_side(runs: tuple[Record, Record], names: tuple[str, str]) -> Iterato
     yield from (text for text in charts if text not in drawn)
 
 
-def _table(told: list[RunSummary], runs: tuple[Record, Record], names: tuple[str, str]) -> str:
-    targets = list(dict.fromkeys(item.name for each in told for item in each.targets))
-    rows = []
-    for each, run, name in zip(told, runs, names, strict=True):
-        there = {item.name: item for item in each.targets}
-        cells = [name, each.origin, each.quality or "not trained"]
-        for target in targets:
-            item = there.get(target)
-            cells += ["–", "–"] if item is None else [_latency(item), item.size or "not verified"]
-        rows.append((*cells, f"{run.arch.macs / 1e6:.1f}", _budgets.mark(each.verdict, _budgets.UNMEASURED)))
-    columns = [column for target in targets for column in (f"ms on {target}", f"file for {target}")]
-    header = ("run", "what it is", "on test images", *columns, "MACs (M)", "verdict")
-    same = [run.network() for run in runs]
-    return _page.table(header, rows, numeric=(3 + len(columns),), networks=same)
+def _table(runs: tuple[Record, Record], names: tuple[str, str]) -> str:
+    """A row a fact, a column a run."""
+    told = [summary.of(run) for run in runs]
+    there = [{item.name: item for item in each.targets} for each in told]
+    rows: list[tuple[str, ...]] = [
+        ("what it is", *(each.origin for each in told)),
+        ("on test images", *(each.quality or "not trained" for each in told)),
+    ]
+    for target in dict.fromkeys(item.name for each in told for item in each.targets):
+        found = [items.get(target) for items in there]
+        rows.append((f"ms on {target}", *("–" if item is None else _latency(item) for item in found)))
+        rows.append(
+            (f"file for {target}", *((item.size if item else "") or "not verified" for item in found))
+        )
+    rows.append(("multiply-adds", *(f"{run.arch.macs / 1e6:.1f} M" for run in runs)))
+    rows.append(("verdict", *(_budgets.mark(each.verdict, _budgets.UNMEASURED) for each in told)))
+    return _page.table(("fact", *names), rows)
 
 
 def _latency(item: summary.TargetSummary) -> str:
@@ -139,7 +141,9 @@ def _ships(runs: tuple[Record, Record], names: tuple[str, str], target: Target) 
         told = f"{name}: {_text.quality(metric, found.value, interval)}, "
         told += f"{_text.measured(found.measured_ms, found.interval_ms)} ms measured"
         points.append(
-            _svg.Point(found.measured_ms, found.value, found.interval_ms, interval, told, name, run.network())
+            _svg.Point(
+                found.measured_ms, found.value, found.interval_ms, interval, told, network=run.network()
+            )
         )
         environment = found.session.environment if found.session else {}
         machines.append([environment.get(field) for field in MACHINE])

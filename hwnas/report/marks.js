@@ -3,7 +3,8 @@
 // Without it a page says the same in tables and titles. Texts of a run are only ever set as text.
 (() => {
   const NEAR = 22; // CSS pixels from a mark at which it is meant
-  const HINT = "Point at a mark or touch it, or reach it with Tab and the arrow keys";
+  const HINT = "Point at a mark or touch it";
+  const KEYS = ", or reach it with Tab and the arrow keys; a click or Enter selects a network";
   const STEPS = { ArrowLeft: ["x", -1], ArrowRight: ["x", 1], ArrowDown: ["y", 1], ArrowUp: ["y", -1] };
   const charts = [];
 
@@ -63,14 +64,15 @@
         mark.node.setAttribute("tabindex", "-1");
       }
       this.reachable();
-      svg.after(this.said, this.panel);
+      const legend = svg.nextElementSibling;
+      (legend && legend.matches(".legend") ? legend : svg).after(this.said, this.panel);
       svg.addEventListener("pointermove", (event) => this.tell(this.nearest(event)));
       svg.addEventListener("pointerleave", () => this.tell(null));
       svg.addEventListener("click", (event) => this.clicked(this.nearest(event)));
-      svg.addEventListener("focusin", (event) => this.tell(this.at(event.target)));
-      svg.addEventListener("focusout", () => this.tell(null));
-      svg.addEventListener("keydown", (event) => this.key(event));
-      this.tell(null);
+      const around = svg.parentElement; // a drawing that listens for the focus would take it itself
+      around.addEventListener("focusin", (event) => this.tell(this.at(event.target)));
+      around.addEventListener("focusout", () => this.tell(null));
+      around.addEventListener("keydown", (event) => this.key(event));
     }
 
     shown() {
@@ -99,8 +101,8 @@
       const now = mark || this.at(document.activeElement) || this.kept;
       if (this.cursor) this.cursor.remove();
       this.cursor = now && now.node.appendChild(circle(now, "cursor", 9));
-      const more = this.marks.some((each) => each.network) ? "; a click or Enter selects the network." : ".";
-      this.said.textContent = now ? now.text : HINT + more;
+      const hint = `${HINT}${this === charts[0] ? KEYS : ""}.`; // how, it is said once
+      this.said.textContent = now ? now.text : hint;
       this.said.classList.toggle("hint", !now);
     }
 
@@ -199,4 +201,5 @@
     toggles(svg);
     if (svg.querySelector(".point")) charts.push(new Chart(svg));
   }
+  for (const chart of charts) chart.tell(null);
 })();

@@ -109,7 +109,7 @@ class Catalogue:
         if not RunFolder(found.path).arch.exists() and found.begun:
             return _Known(found.version, None, "")
         try:
-            summary = _said_of({"the run": found.path}, lambda: report.summarised(found.path))
+            summary = _said_of({found.path.name: found.path}, lambda: report.summarised(found.path))
             return _Known(found.version, summary, "")
         except HwnasError as error:
             return _Known(found.version, None, str(error))

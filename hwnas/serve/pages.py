@@ -38,7 +38,7 @@ def listing(runs: Sequence[ListedRun]) -> str:
     )
     return _page.page(
         "Runs",
-        f"below what `hwnas serve` was given, by hwnas {__version__}; the list is kept as it is now",
+        f"in the folders that hwnas {__version__} was given to serve, as they are now",
         ['<p role="status" class="warn"></p>', form, f"<template>{_table([blank])}</template>"],
         script=live(),
         may=MAY,
