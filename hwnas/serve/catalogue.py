@@ -14,7 +14,7 @@ from hwnas.errors import HwnasError, in_words
 from hwnas.report import RunSummary
 from hwnas.runs.folder import RunFolder
 from hwnas.serve import folders
-from hwnas.serve.folders import RunState
+from hwnas.serve.folders import SeenRun
 from hwnas.statistics.verdict import FAIL, NOT_PROVEN, PASS
 
 _Made = TypeVar("_Made")
@@ -100,7 +100,7 @@ class Catalogue:
             raise HwnasError(f"a run must be made of files of its own, but in {name} {wrong}: take that away")
         return path
 
-    def _read(self, found: RunState) -> _Known:
+    def _read(self, found: SeenRun) -> _Known:
         known = self._known.get(found.path)
         if known is not None and known.version == found.version:
             return known
@@ -114,7 +114,7 @@ class Catalogue:
         except HwnasError as error:
             return _Known(found.version, None, str(error))
 
-    def _listed(self, name: str, found: RunState, known: _Known) -> ListedRun:
+    def _listed(self, name: str, found: SeenRun, known: _Known) -> ListedRun:
         summary, age_s = known.summary, max(0.0, self._now() - found.changed)
         cells = dict.fromkeys(COLUMNS, "–") | {"changed": _changed(found, age_s)}
         cells["stages"] = _stages(summary.stages if summary else (), found.begun if not known.wrong else "")
@@ -148,7 +148,7 @@ def _stages(reached: Sequence[str], begun: str) -> str:
     return f"{done}; {begun}" if done and begun else done or begun or "–"
 
 
-def _changed(found: RunState, age_s: float) -> str:
+def _changed(found: SeenRun, age_s: float) -> str:
     if not found.changed:
         return "–"
     ago = f"{_ago(age_s)} ago"

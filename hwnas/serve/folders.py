@@ -28,7 +28,7 @@ _PASSING = {
 
 
 @dataclass(frozen=True)
-class RunState:
+class SeenRun:
     """What can be seen of a run without reading it.
 
     Attributes:
@@ -92,7 +92,7 @@ def _runs(folder: Path, deep: int) -> Iterator[Path]:
     yield from inside
 
 
-def state(path: Path, roots: Sequence[Path]) -> RunState:
+def state(path: Path, roots: Sequence[Path]) -> SeenRun:
     """What can be seen of a run now.
 
     Args:
@@ -115,7 +115,7 @@ def state(path: Path, roots: Sequence[Path]) -> RunState:
                 changed = max(changed, info.st_mtime)
             if entry.name not in _PASSING:
                 version.append((entry.path, info.st_mtime_ns, info.st_size))
-    return RunState(path, changed, tuple(sorted(version)), _begun(run), run.lock.exists(), wrong)
+    return SeenRun(path, changed, tuple(sorted(version)), _begun(run), run.lock.exists(), wrong)
 
 
 def _files(folder: Path, deep: int) -> Iterator[tuple[os.DirEntry[str], os.stat_result]]:
