@@ -20,6 +20,18 @@ os.dup2(ends[0], 3)
 os.dup2(ends[1], 4)
 os.execv(sys.argv[3], sys.argv[3:])
 """
+_KEYS = {
+    "Tab": ("Tab", 9),
+    "Enter": ("Enter", 13),
+    "Escape": ("Escape", 27),
+    " ": ("Space", 32),
+    "End": ("End", 35),
+    "Home": ("Home", 36),
+    "ArrowLeft": ("ArrowLeft", 37),
+    "ArrowUp": ("ArrowUp", 38),
+    "ArrowRight": ("ArrowRight", 39),
+    "ArrowDown": ("ArrowDown", 40),
+}
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 
 
@@ -86,8 +98,29 @@ class Browser:
             self._process.kill()
             self._process.wait()
 
-    def open(self, path: Path, *, width: int, height: int = 900, scheme: str = "light") -> None:
-        """Show a file in a window of this width and colour scheme, and wait until it is there."""
+    def open(
+        self,
+        page: Path | str,
+        *,
+        width: int,
+        height: int = 900,
+        scheme: str = "light",
+        scripts: bool = True,
+        is_bound: bool = True,
+    ) -> None:
+        """Show a page in a window of this width and colour scheme, and wait until it is there.
+
+        Args:
+            page: A file, or an address.
+            width: Of the window; a narrow one is a phone's, which is touched.
+            height: Of the window.
+            scheme: Which colours its user prefers.
+            scripts: Whether they run.
+            is_bound: Whether the page's own policy binds scripts of tests, too.
+        """
+        self.call("Emulation.setScriptExecutionDisabled", value=not scripts)
+        self.call("Page.setBypassCSP", enabled=not is_bound)
+        self.call("Emulation.setTouchEmulationEnabled", enabled=width < 600)
         self.problems.clear()
         self.requests.clear()
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
@@ -95,17 +128,53 @@ class Browser:
         features = [{"name": "prefers-color-scheme", "value": scheme}]
         self.call("Emulation.setEmulatedMedia", features=features)
         self._loaded = False
-        self.call("Page.navigate", url=path.as_uri())
+        self.call("Page.navigate", url=page if isinstance(page, str) else page.as_uri())
+        self.wait()
+
+    def wait(self) -> None:
+        """Wait until a page is there that was asked for."""
         until = time.monotonic() + 60
         while not self._loaded and time.monotonic() < until:
             self._take(self._read())
         assert self._loaded, "the page did not load within a minute"
 
     def evaluate(self, expression: str) -> Any:
-        """The value of a JavaScript expression."""
-        found = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
+        """The value of a JavaScript expression, once it is there."""
+        found = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
         assert "exceptionDetails" not in found, found
         return found["result"].get("value")
+
+    def until(self, expression: str, seconds: float = 20.0) -> None:
+        """Wait until a JavaScript expression is true."""
+        end = time.monotonic() + seconds
+        while not self.evaluate(expression):
+            assert time.monotonic() < end, f"{expression} did not become true"
+            time.sleep(0.05)
+
+    def press(self, *keys: str) -> None:
+        """Press keys of the keyboard, one after the other."""
+        for key in keys:
+            text = {"Enter": "\r", " ": " "}.get(key, "")
+            code, number = _KEYS.get(key, (key, 0))
+            told = {"key": key, "code": code, "windowsVirtualKeyCode": number}
+            self._loaded = False
+            self.call("Input.dispatchKeyEvent", type="keyDown" if text else "rawKeyDown", text=text, **told)
+            self.call("Input.dispatchKeyEvent", type="keyUp", **told)
+
+    def point(self, x: float, y: float) -> None:
+        """Rest the pointer on a place of the window."""
+        self.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+
+    def click(self, x: float, y: float) -> None:
+        """Click there."""
+        self._loaded = False
+        for kind in ("mouseMoved", "mousePressed", "mouseReleased"):
+            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+
+    def touch(self, x: float, y: float) -> None:
+        """Touch there, shortly."""
+        self.call("Input.dispatchTouchEvent", type="touchStart", touchPoints=[{"x": x, "y": y}])
+        self.call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
 
     def screenshot(self, path: Path) -> None:
         """The whole page as a PNG."""

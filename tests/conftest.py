@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
+import programs
 import pytest
+from browser import Browser, find
 from filelock import FileLock
 from quick_measuring import hurry
 from remembering_exporter import RememberingExporter
@@ -138,3 +140,13 @@ def warm_processes(_exporter: RememberingExporter) -> Iterator[None]:
 def exported_run(_exported_run: Path, tmp_path: Path) -> Path:
     """A copy of the exported run, to be changed at will."""
     return Path(shutil.copytree(_exported_run, tmp_path / "run"))
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """A headless browser."""
+    program = find()
+    if program is None:
+        programs.missing("no Chromium or Chrome was found: pages were not looked at in a browser")
+    with Browser(program, tmp_path_factory.mktemp("profile")) as opened:
+        yield opened

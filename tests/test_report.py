@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import re
 import shlex
@@ -55,7 +57,7 @@ class Balanced(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data):
-        if self.open[-1:] != ["style"]:
+        if self.open[-1:] not in (["style"], ["script"]):
             self.text.append(data)
 
     def all(self, tag: str) -> list[dict[str, str]]:
@@ -104,7 +106,15 @@ def test_a_report_is_self_contained(full_run):
     inline = {link.partition(",")[0] for link in links}
     assert inline <= {"data:", "data:image/png;base64"}, "nothing may be loaded from anywhere"
     text = (full_run / "report.html").read_text()
-    assert not re.search(r"https?://|<script|@import|url\(", text)
+    assert not re.search(r"https?://|@import|url\(", text)
+    script = re.fullmatch(r".*<script>(.*)</script></body></html>\n", text, re.DOTALL)[1]
+    assert script == _page.marks()
+    assert text.count("<script") == 1
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    (rules,) = (meta["content"] for meta in found.all("meta") if "http-equiv" in meta)
+    assert f"script-src 'sha256-{digest}'" in rules
+    assert "default-src 'none'" in rules
+    assert text.index(rules.partition(";")[0].split()[0]) < text.index("<title>"), "it binds all that follows"
     assert len(text) < 300_000
 
 
@@ -669,7 +679,8 @@ def test_names_from_outside_are_text(full_run):
     table.write_text(table.read_text().replace("A CPU", json.dumps(HOSTILE)[1:-1]))
     found = written(full_run)
     assert all(image["src"].startswith("data:image/png;base64,") for image in found.all("img"))
-    assert not {"script", "iframe", "object", "embed", "form"} & {tag for tag, _ in found.seen}
+    assert not {"iframe", "object", "embed", "form"} & {tag for tag, _ in found.seen}
+    assert len(found.all("script")) == 1
     assert not [name for _, attributes in found.seen for name in attributes if name.startswith("on")]
     assert "".join(found.text).count("<script>alert(1)</script>") > 20
 
@@ -738,6 +749,97 @@ def test_who_cannot_see_the_charts_is_told_what_they_show(full_run):
     levels = [int(tag[1]) for tag, _ in found.seen if re.fullmatch(r"h[1-6]", tag)]
     assert levels[0] == 1
     assert all(later - earlier <= 1 for earlier, later in pairwise(levels))
+
+
+def other(run: Path, **changes) -> Path:
+    """The same run beside, with something else in its record."""
+    copy = Path(shutil.copytree(run, run.with_name("other")))
+    edit(copy / "search.json", lambda search: search.update(changes))
+    return copy
+
+
+def beside(run: Path, baseline: Path) -> str:
+    found = parse(report.write(run, tables=run / "tables", baseline=baseline)).said()
+    return found[found.index("Against another run") :]
+
+
+def test_two_runs_stand_in_one_chart_and_one_table(full_run):
+    baseline = other(full_run)
+    said = beside(full_run, baseline)
+    names, both = "this run the other run", "accuracy 93.75% (90.5% to 96.1%), litert-int8 "
+    origins = "random search in macro-r16-c10 " * 2
+    assert f"fact {names} what it is {origins}on test images {both * 2}ms on host/litert-int8 11.8 ±" in said
+    assert "The same for both: task, space, budgets, images, recipe of training." in said
+    assert said.count("ringed: its network") == 2
+    assert said.count("what ships, as verified") == 2
+    assert "not drawn" not in said
+    charts = [each["aria-label"] for each in written(full_run).all("svg") if "aria-label" in each]
+    assert len([each for each in charts if "this run and the other run" in each]) == 4
+    page = report.compared(full_run, baseline, ("<one>", "<two>"))
+    assert "<one>" not in page
+    assert "&lt;one&gt;: 93.75% (90.5% to 96.1%), 11.8" in page
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda s: s["data"].update(task="segmentation"), "is for classification, and the other run for"),
+        (lambda s: s["data"].update(fingerprint="else"), "they were searched and tested on other images"),
+        (
+            lambda s: [item["target"].update(device="pixel") for item in s["constraints"]],
+            "they have no target in common",
+        ),
+        (lambda s: s.update(score="balanced accuracy"), "ranked by accuracy, and the other run by balanced"),
+        (
+            lambda s: s.update(untrained={"measure": "naswot", "images": 64}),
+            "scored with a supernet, and the other run with naswot of untrained networks",
+        ),
+    ],
+)
+def test_what_cannot_be_compared_is_not_drawn_and_said(full_run, change, words):
+    baseline = other(full_run)
+    edit(baseline / "search.json", change)
+    said = beside(full_run, baseline)
+    assert words in said
+    assert "not drawn together" in said
+    assert "ringed: its network" not in said
+
+
+def test_a_run_without_a_front_or_a_verification_is_said_to_have_none(full_run):
+    baseline = other(full_run, trials=[])
+    (baseline / "gallery.json").unlink()
+    shutil.rmtree(baseline / "export")
+    said = beside(full_run, baseline)
+    assert "the other run has none, as nothing that a search scored is kept in it" in said
+    assert "there is nothing that was verified in the other run" in said
+    (baseline / "train.json").unlink()
+    assert "litert-int8 not trained ms on" in beside(full_run, baseline)
+
+
+def test_what_was_measured_on_another_machine_is_not_in_one_chart(full_run):
+    baseline = other(full_run)
+
+    def elsewhere(manifest):
+        for item in manifest["verification"]["variants"]:
+            item["session"]["environment"]["cpu_model"] = "Another"
+
+    edit(baseline / "export" / release.MANIFEST, elsewhere)
+    said = beside(full_run, baseline)
+    assert said.count("it was measured on two machines") == 2
+    assert said.count("ringed: its network") == 2
+
+
+def test_a_network_has_one_name_wherever_it_is(full_run):
+    found = written(full_run)
+    marks = [a["data-network"] for a in found.all("g") if "data-network" in a]
+    rows = [a["data-network"] for a in found.all("tr") if "data-network" in a]
+    own = "macro-r16-c10 1.0.1.0.0.1.0.0"
+    assert marks.count(own) >= 5, "front, latency models, known networks, two runs"
+    assert rows.count(own) >= 3, "front, and what was measured on two targets"
+    assert [a["data-key"] for a in found.all("div") if "data-key" in a] == ["macro-r16-c10"]
+    assert "stage1 conv" not in found.said()
+    points = [a for a in found.all("g") if a.get("class") == "point"]
+    assert all(re.fullmatch(r"[\d.]+ [\d.]+", a["data-at"]) for a in points)
 
 
 def luminance(colour: str) -> float:

@@ -36,6 +36,7 @@ from hwnas.cli import (  # noqa: F401  (each registers its verbs)
     report,
     run,
     search,
+    serve,
     spaces,
     table,
     train,

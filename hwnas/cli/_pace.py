@@ -23,7 +23,8 @@ class Pace:
     def told(self, text: str) -> str:
         """The text, with about how long is left where that can be said."""
         left_s = self.left_s(text)
-        return text if left_s is None else f"{text}  [dim]about {duration(left_s)} left[/]"
+        is_said = text.endswith(" left")  # by what counts itself, which knows better
+        return text if left_s is None or is_said else f"{text}  [dim]about {duration(left_s)} left[/]"
 
     def left_s(self, text: str) -> float | None:
         """Seconds until all that a text counts is done; None where that cannot be said."""

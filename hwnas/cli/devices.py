@@ -14,6 +14,7 @@ from hwnas.cli import _usage
 from hwnas.cli._app import App, Json, app, emit_json, out, print_table
 from hwnas.cli._checks import show_check
 from hwnas.errors import DeviceError, HwnasError
+from hwnas.web import tokens
 
 devices = App(no_args_is_help=True, help="Devices that can be measured on.")
 app.add_typer(devices, name="devices")
@@ -164,7 +165,7 @@ def serve(
     stand = shelf.read(path)
     if stand.service:
         raise DeviceError(f"a service must have units to give out, but {path} borrows from {stand.service}")
-    token = service.token_in(token_file)
+    token = tokens.made_in(token_file)
     out.print(
         f"{len(stand.units)} units are given out at http://{host}:{port}; token in {token_file}",
         soft_wrap=True,

@@ -5,7 +5,8 @@ Each section is a function from a ``Record`` to HTML, empty where its files are 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from hwnas import __version__, files
@@ -16,6 +17,7 @@ from hwnas.report import (
     _adapted,
     _bench,
     _benchmark,
+    _beside,
     _budgets,
     _compare,
     _conditions,
@@ -29,8 +31,10 @@ from hwnas.report import (
     _runtimes,
     _shipped,
     _task,
+    summary,
 )
 from hwnas.report._record import Record, damaged, read
+from hwnas.report.summary import RunSummary
 from hwnas.runs import outputs
 from hwnas.runs.folder import RunFolder
 
@@ -40,7 +44,7 @@ _SECTIONS: tuple[Callable[[Record], str], ...] = (
     _adapted.ladder,
     _front.front,
     _compare.against,
-    _compare.other_run,
+    _beside.other_run,
     _network.network,
     _runtimes.runtimes,
     _measuring.measuring,
@@ -73,20 +77,63 @@ def write(
     path = RunFolder(run).report
     if run.is_dir():
         outputs.require_file(path, "a report")
-    try:
+    files.write_atomic(path, page(run, latencies=latencies, tables=tables, baseline=baseline))
+    return path
+
+
+def page(
+    run: Path, *, latencies: Sequence[Path] = (), tables: Path | None = None, baseline: Path | None = None
+) -> str:
+    """The same as text; nothing is written.
+
+    Raises:
+        HwnasError: The run has no architecture, or a file in it cannot be read.
+    """
+    with _readable(run):
         record = read(run, latencies, tables, baseline)
         sections = [section(record) for section in _SECTIONS]
-        title = _budgets.title(record)
         lead = f"{_budgets.origin(record)}, made with hwnas {__version__}"
+        return _page.page(_budgets.title(record), lead, [text for text in sections if text])
+
+
+def compared(first: Path, second: Path, names: tuple[str, str]) -> str:
+    """A page about two runs side by side, as text.
+
+    Args:
+        first: A run.
+        second: Another.
+        names: What they are called there.
+
+    Raises:
+        HwnasError: One has no architecture, or a file in it cannot be read.
+    """
+    with _readable(first, second):
+        lead = f"two runs, side by side, by hwnas {__version__}"
+        return _beside.page((read(first), read(second)), names, lead)
+
+
+def summarised(run: Path) -> RunSummary:
+    """What a run is and what came of it, in the words of its report.
+
+    Raises:
+        HwnasError: The run has no architecture, or a file in it cannot be read.
+    """
+    with _readable(run):
+        return summary.of(read(run))
+
+
+@contextmanager
+def _readable(*runs: Path) -> Iterator[None]:
+    """Whatever else is wrong in the files of runs is one sentence, too."""
+    try:
+        yield
     except HwnasError:
         raise
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise HwnasError(
-            f"the files of a run must be as hwnas wrote them, but one in {run} is not: {in_words(error)}: "
-            "repeat that stage with this version"
+            "the files of a run must be as hwnas wrote them, but one in "
+            f"{' or '.join(map(str, runs))} is not: {in_words(error)}: repeat that stage with this version"
         ) from error
-    files.write_atomic(path, _page.page(title, lead, [text for text in sections if text]))
-    return path
 
 
 def write_benchmark(found: FileBenchmark, path: Path) -> None:
@@ -115,4 +162,13 @@ def write_bench(found: StrategyBench, path: Path) -> None:
     files.write_atomic(path, _bench.page(found))
 
 
-__all__ = ["damaged", "write", "write_bench", "write_benchmark"]
+__all__ = [
+    "RunSummary",
+    "compared",
+    "damaged",
+    "page",
+    "summarised",
+    "write",
+    "write_bench",
+    "write_benchmark",
+]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hwnas.report import _page, _svg
+from hwnas.report import _page, _svg, _text
 from hwnas.report._record import Record
 
 
@@ -14,9 +14,17 @@ def ladder(record: Record) -> str:
     metric, groups = found.metric, list[_svg.Group]()
     for rung in dict.fromkeys(step.rung for step in found.steps):
         points = [
-            _svg.Point(step.ms, step.value, step.interval_ms, step.interval, step.what, step.what)
+            _svg.Point(
+                step.ms,
+                value,
+                step.interval_ms,
+                step.interval,
+                f"{step.what}: {_text.quality(metric, value, step.interval)}, "
+                f"{_text.measured(step.ms, step.interval_ms)} ms",
+                step.what,
+            )
             for step in found.steps
-            if step.rung == rung and step.value is not None
+            if step.rung == rung and (value := step.value) is not None
         ]
         groups.append(_svg.Group(rung, tuple(points)))
     chart = _svg.chart(
@@ -40,7 +48,7 @@ def ladder(record: Record) -> str:
         for number, step in enumerate(found.steps)
     ]
     ends = "95 % interval"
-    header = ("tried", "what", "ms", ends, f"validation {metric.name}", ends, "budget", "")
+    header = ("tried", "what", "ms", ends, f"validation {metric.name}", ends, "budget", "note")
     caption = (
         f"After short tuning, on {found.images} validation images, which also chose what ships: its test "
         "value stands with the models. Whiskers: 95 %."

@@ -26,7 +26,7 @@ _OF_BUDGETS = {PASS: "kept", NOT_PROVEN: "NOT PROVEN", FAIL: "not kept"}
 
 
 @dataclass(frozen=True)
-class _Outcome:
+class Outcome:
     """A budget on one target and what became of it.
 
     Attributes:
@@ -79,14 +79,14 @@ class _Outcome:
         """Asked, predicted and measured."""
         std, predicted, text = self.std_ms, self.predicted_ms, f"asked {_text.ms(self.asked_ms)} ms"
         if predicted is not None:
-            shown = _text.ms(predicted) if std is None else _text.plus_minus(predicted, NORMAL_95 * std)
+            shown = _text.ms(predicted) if std is None else _text.plus_minus(predicted, half(std))
             text += f", predicted {shown}"
         return text + (f", measured {_text.measured(*self.measured)}" if self.measured else "")
 
 
 def title(record: Record) -> str:
     """For which devices, and whether all that was promised is proven."""
-    outcomes = [_outcome(record, item) for item in record.budgets]
+    outcomes = [outcome(record, item) for item in record.budgets]
     names = list(dict.fromkeys(item.target.device for item in record.budgets))
     found, budgets = overall(record), verdict.worst(outcome.verdict for outcome in outcomes)
     if found is None or (found.is_pass and not outcomes):
@@ -103,7 +103,7 @@ def overall(record: Record) -> Verdict | None:
 
     PASS only where every budget is, a limit on energy as well: one that was not measured is not proven.
     """
-    budgets = [*(_outcome(record, item).verdict for item in record.budgets), *_on_energy(record)]
+    budgets = [*(outcome(record, item).verdict for item in record.budgets), *_on_energy(record)]
     known = verdict.worst([*budgets, *_others(record)])
     if known is not None and known.is_pass and None in budgets:
         return None
@@ -155,8 +155,8 @@ def _energies(record: Record) -> Iterator[str]:
 
 def headline(record: Record) -> str:
     """The verdict, the promise of each target, and the network in a few numbers."""
-    outcomes = [_outcome(record, item) for item in record.budgets]
-    boxes = "".join(_box(outcome) for outcome in outcomes)
+    outcomes = [outcome(record, item) for item in record.budgets]
+    boxes = "".join(map(_box, outcomes))
     fine = (
         "Each ± is half a 95 % interval: of the latency model's prediction; of a measurement, its longer arm."
     )
@@ -175,6 +175,11 @@ def headline(record: Record) -> str:
         f'<section>{_verdict(record)}{used}{energy}{warned}<div class="promises">{boxes}</div>'
         f"{_page.paragraph(fine, 'fine')}{_page.cards(_numbers(record))}</section>"
     )
+
+
+def half(std_ms: float) -> float:
+    """Half a 95 % interval of a prediction."""
+    return NORMAL_95 * std_ms
 
 
 def mark(found: Verdict | None, nothing: str) -> _page.Html:
@@ -198,12 +203,12 @@ def _verdict(record: Record) -> str:
     return f'<div class="verdict {_BOXES[found.word]}">{line}{f"<ul>{reasons}</ul>" if reasons else ""}</div>'
 
 
-def _outcome(record: Record, item: BudgetRecord) -> _Outcome:
+def outcome(record: Record, item: BudgetRecord) -> Outcome:
     """From the promise of the search where it was made, else from what it was searched under."""
     made = next((target for target in record.chosen if target.name == item.name), None)
     checked = None if record.stale else record.variant(item.target)  # of models that are no more
     finalist, shipped = _finalist(made), _shipped(checked)
-    return _Outcome(
+    return Outcome(
         name=item.name,
         asked_ms=made.asked_ms if made else item.budget_ms,
         predicted_ms=made.predicted_ms if made else item.predicted_ms,
@@ -236,7 +241,7 @@ def _shipped(checked: VariantCheck | None) -> _text.Reading | None:
     return checked.measured_ms, checked.interval_ms
 
 
-def _box(outcome: _Outcome) -> str:
+def _box(outcome: Outcome) -> str:
     found = outcome.verdict
     kind = _BOXES[found.word] if found else ""
     parts = [
@@ -269,11 +274,16 @@ def _numbers(record: Record) -> list[tuple[str, str]]:
 
 def _quality(trained: TrainingRecord, metric: Metric) -> tuple[str, str]:
     """The metric on the test split with its interval, where the number of images is known."""
-    value, images = float(trained.test_value), trained.test_images
+    (value, interval), images = tested(trained, metric), trained.test_images
     what = f"test {metric.name} in PyTorch, fp32"
-    interval = trained.test.get("interval")
-    if images and interval is None and metric == ACCURACY:  # older records have counts alone
-        interval = clopper_pearson(right_of(value, images), images)
     if images and interval:
         what += f" (95 %: {metric.within(interval)} on {images:,} images)"
     return metric.text(value, 2), what
+
+
+def tested(trained: TrainingRecord, metric: Metric) -> tuple[float, tuple[float, float] | None]:
+    """The metric on the test split in PyTorch, with its 95 % interval where that is known."""
+    value, images, interval = float(trained.test_value), trained.test_images, trained.test.get("interval")
+    if images and interval is None and metric == ACCURACY:  # older records have counts alone
+        return value, clopper_pearson(right_of(value, images), images)
+    return value, None if interval is None else (interval[0], interval[1])

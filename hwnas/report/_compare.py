@@ -1,9 +1,8 @@
-"""The network against others: known architectures, and another run."""
+"""The network against known architectures."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from hwnas.report import _budgets, _page, _svg, _text
 from hwnas.report._record import Record
@@ -11,7 +10,6 @@ from hwnas.runs.compared import ComparedNetwork, ComparedQuality, ComparedVarian
 from hwnas.runs.comparison import ComparisonRecord
 from hwnas.statistics import use
 from hwnas.statistics.metric import Metric
-from hwnas.statistics.verdict import on_baseline
 
 
 def against(record: Record) -> str:
@@ -22,7 +20,7 @@ def against(record: Record) -> str:
     variants = [item.name for item in found.networks[0].variants]
     with_budget = {f"{item.target.runtime}-{item.target.precision}" for item in record.budgets}
     first = sorted(range(len(variants)), key=lambda number: variants[number] not in with_budget)
-    parts = [_variant(found, number, variants[number]) for number in first]
+    parts = [_variant(record, found, number, variants[number]) for number in first]
     others = _page.details("The same for the other variants", *parts[1:]) if parts[1:] else ""
     return _page.section(
         "Against known networks",
@@ -34,7 +32,7 @@ def against(record: Record) -> str:
     )
 
 
-def _variant(found: ComparisonRecord, number: int, name: str) -> str:
+def _variant(record: Record, found: ComparisonRecord, number: int, name: str) -> str:
     """A table and a chart of one variant."""
     metric = found.metric
     rows: list[tuple[str, ...]] = []
@@ -47,7 +45,10 @@ def _variant(found: ComparisonRecord, number: int, name: str) -> str:
         ends = item.interval_ms or (item.latency_ms, item.latency_ms)
         label = "this network" if is_own else network.name
         values = item.quality.metric
-        point = _svg.Point(item.latency_ms, values.mean, ends, _range(values), label, label)
+        reading = _text.measured(item.latency_ms, item.interval_ms)
+        said = f"{label}: {_spread(item.quality, metric)}, {reading} ms"
+        same = record.network() if is_own and found.architecture in ("", record.arch.id) else ""
+        point = _svg.Point(item.latency_ms, values.mean, ends, _range(values), said, label, same)
         (mine if is_own else theirs).append(point)
     chart = _svg.chart(
         (_svg.Group("this network", tuple(mine)), _svg.Group("known networks", tuple(theirs))),
@@ -155,63 +156,3 @@ def _said(record: Record, found: ComparisonRecord) -> str:
             f" The comparison is of the network {found.architecture}, which is not the one of this report."
         )
     return text
-
-
-def other_run(record: Record) -> str:
-    """Another run, with what both have in common."""
-    other = record.baseline
-    if other is None or other.trained is None or record.trained is None:
-        return ""
-    metric = record.task.metric
-    if other.task.name != record.task.name:
-        said = f"{_budgets.origin(other)} is for {other.task.name}, and this network for {record.task.name}."
-        return _page.section("Against another run", _page.paragraph(said))
-    rows = [
-        (
-            _budgets.origin(run),
-            metric.text(run.trained.test_value, 2),
-            f"{run.arch.macs / 1e6:.1f}",
-        )
-        for run in (record, other)
-        if run.trained
-    ]
-    worse = None
-    if record.difference is not None:
-        worse = on_baseline(record.difference, _budgets.origin(record), _budgets.origin(other), metric)
-    return _page.section(
-        "Against another run",
-        _page.paragraph(_page.mark("; ".join(worse.reasons), "bad")) if worse else "",
-        _page.table(("run", f"test {metric.name}", "MACs (M)"), rows, numeric=(1, 2)),
-        _page.paragraph(_apart(record)),
-        _page.paragraph(f"{_alike(record, other)} One training each: small differences are noise.", "fine"),
-    )
-
-
-def _apart(record: Record) -> str:
-    """By how much the runs differ on the same images, or that this is not known."""
-    found = record.difference
-    if found is None:
-        return "Which images both have right was not kept, so that the difference has no interval."
-    metric = record.task.metric
-    low, high = (_text.gap(metric, end) for end in found.interval)
-    said = f"{_text.gap(metric, found.mean)}{metric.unit} ({low} to {high}, 95 %)"
-    which = "minus" if metric.is_higher_better else "is better than"
-    return f"The first {which} the second, on the same {found.images:,} images: {said}: {found.said}."
-
-
-def _alike(first: Record, second: Record) -> str:
-    """What two trained runs have in common, and what not."""
-    facts = [_circumstances(run) for run in (first, second)]
-    same = [name for name, value in facts[0].items() if facts[1][name] == value]
-    other = [name for name in facts[0] if name not in same]
-    parts = [("The same for both", same), ("Not the same", other)]
-    return " ".join(f"{words}: {', '.join(names)}." for words, names in parts if names)
-
-
-def _circumstances(run: Record) -> dict[str, Any]:
-    config = run.trained.config if run.trained else {}
-    return {
-        "budgets": [(item.name, item.budget_ms) for item in run.budgets],
-        "images": run.search.data["fingerprint"],
-        "recipe of training": {name: value for name, value in config.items() if name != "seed"},
-    }

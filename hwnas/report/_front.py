@@ -9,13 +9,14 @@ from html import escape
 import numpy as np
 
 from hwnas.report import _page, _svg, _text
+from hwnas.report._network import describe
 from hwnas.report._record import Record
 from hwnas.runs.gallery import GalleryRecord
 from hwnas.statistics.intervals import NORMAL_95
 
 
 @dataclass(frozen=True)
-class _Entry:
+class Entry:
     """An architecture that was scored.
 
     Attributes:
@@ -34,35 +35,94 @@ class _Entry:
     intervals_ms: tuple[tuple[float, float] | None, ...]
     is_measured: tuple[bool, ...]
 
-    def point(self, target: int, *, whiskers: bool) -> _svg.Point:
-        """The mark of this architecture in the chart of a target."""
-        name = ".".join(map(str, self.indices))
-        said = f"{name}: {self.quality:.2%}, {_text.ms(self.latencies_ms[target])} ms"
-        said += " measured" if self.is_measured[target] else " predicted"
-        x_interval = self.intervals_ms[target] if whiskers else None
-        y_interval = self.quality_interval if whiskers else None
-        return _svg.Point(self.latencies_ms[target], self.quality, x_interval, y_interval, said)
+    @property
+    def name(self) -> str:
+        """Its decisions as numbers."""
+        return ".".join(map(str, self.indices))
+
+    @property
+    def quality_said(self) -> str:
+        """The score with its interval."""
+        if self.quality_interval is None:
+            return f"{self.quality:.2%}"
+        low, high = self.quality_interval
+        return f"{self.quality:.2%} ({low:.1%} to {high:.1%})"
+
+    def latency_said(self, target: int) -> str:
+        """Milliseconds on a target with their interval, without the unit."""
+        latency, interval = self.latencies_ms[target], self.intervals_ms[target]
+        return _text.ms(latency) if interval is None else _text.measured(latency, interval)
+
+    def point(
+        self, record: Record, target: int, *, whiskers: bool, name: str = "", is_ringed: bool = False
+    ) -> _svg.Point:
+        """The mark of this architecture in the chart of a target.
+
+        Args:
+            record: The run that it is of.
+            target: Number of the target.
+            whiskers: Whether its intervals are drawn; they are told anyway.
+            name: What is said before its own.
+            is_ringed: Whether a ring is around it.
+        """
+        said = f"{name}{self.name}: {self.quality_said}, {self.latency_said(target)} ms "
+        said += "measured" if self.is_measured[target] else "predicted"
+        return _svg.Point(
+            self.latencies_ms[target],
+            self.quality,
+            self.intervals_ms[target] if whiskers else None,
+            self.quality_interval if whiskers else None,
+            said,
+            network=record.network(self.indices),
+            is_ringed=is_ringed,
+        )
 
 
 def front(record: Record) -> str:
     """The front over the range, from the gallery if the run has one, else from what was scored."""
-    entries = _gallery(record, record.gallery) if record.gallery else _trials(record)
+    entries = scored(record)
     if not entries:
         return ""
     figures = [_chart(record, entries, number) for number in range(len(record.budgets))]
     others = _page.details("The same on the other targets", _page.pair(*figures[2:])) if figures[2:] else ""
-    rows = [_row(entry) for entry in _best(entries, 0)]
+    shown = best(entries, 0)
+    rows = [_row(entry) for entry in shown]
     header = ("network", f"estimated {record.score}", f"ms on {record.budgets[0].name}")
     return _page.section(
         f"{record.score[:1].upper()}{record.score[1:]} against latency",
         _page.pair(*figures[:2]),
         _page.paragraph(_said(record, entries), "fine"),
         others,
-        _page.details("The networks of the front", _page.table(header, rows, numeric=(1, 2))),
+        _page.details(
+            "The networks of the front",
+            _page.table(
+                header, rows, numeric=(1, 2), networks=[record.network(entry.indices) for entry in shown]
+            ),
+        ),
+        decisions(record),
     )
 
 
-def _gallery(record: Record, gallery: GalleryRecord) -> list[_Entry]:
+def decisions(record: Record) -> str:
+    """What each number in the name of a network stands for; what is selected is told in these words."""
+    space = record.arch.space
+    rows = []
+    for choice in space.choices:
+        blocks = "".join(f"<li>{escape(describe(block))}</li>" for block in choice.candidates)
+        rows.append((choice.name, _page.Html(f'<ol start="0">{blocks}</ol>')))
+    table = _page.table(("decision", "its blocks, by number"), rows)
+    return _page.details(
+        f"What the numbers of a network of {space.name} stand for",
+        f'<div data-key="{escape(space.name)}">{table}</div>',
+    )
+
+
+def scored(record: Record) -> list[Entry]:
+    """What a run offers to choose from, by the gallery if it has one; none where nothing was scored."""
+    return _gallery(record, record.gallery) if record.gallery else _trials(record)
+
+
+def _gallery(record: Record, gallery: GalleryRecord) -> list[Entry]:
     order = [gallery.names.index(item.name) for item in record.budgets]
     found = []
     for item in gallery.entries:
@@ -72,7 +132,7 @@ def _gallery(record: Record, gallery: GalleryRecord) -> list[_Entry]:
         ]
         latencies_ms = tuple(item.latencies_ms[n] for n in order)
         found.append(
-            _Entry(
+            Entry(
                 item.indices,
                 item.quality,
                 item.quality_interval,
@@ -87,7 +147,7 @@ def _gallery(record: Record, gallery: GalleryRecord) -> list[_Entry]:
     return found
 
 
-def _trials(record: Record) -> list[_Entry]:
+def _trials(record: Record) -> list[Entry]:
     """What the search scored, with the models' intervals where the models are there."""
     trials, space = [t for t in record.search.trials if t.share == 1], record.arch.space
     if not trials:
@@ -96,7 +156,7 @@ def _trials(record: Record) -> list[_Entry]:
     models = [record.model(item.name) for item in record.budgets]
     halves = [None if m is None else NORMAL_95 * m.predict(space, indices).std_ms for m in models]
     return [
-        _Entry(
+        Entry(
             trial.indices,
             trial.quality,
             record.task.merit_interval(trial.quality, images) if images else None,
@@ -111,21 +171,26 @@ def _trials(record: Record) -> list[_Entry]:
     ]
 
 
-def _best(entries: Sequence[_Entry], target: int) -> list[_Entry]:
+def best(entries: Sequence[Entry], target: int) -> list[Entry]:
     """Those that no other beats in quality and in the latency of a target, the fastest first."""
-    found: list[_Entry] = []
+    found: list[Entry] = []
     for entry in sorted(entries, key=lambda e: (e.latencies_ms[target], -e.quality)):
         if not found or entry.quality > found[-1].quality:
             found.append(entry)
     return found
 
 
-def _chart(record: Record, entries: Sequence[_Entry], target: int) -> str:
-    budget, best = record.budgets[target], _best(entries, target)
-    chosen = [e.point(target, whiskers=False) for e in entries if e.indices == record.arch.indices][:1]
+def _chart(record: Record, entries: Sequence[Entry], target: int) -> str:
+    budget, front = record.budgets[target], best(entries, target)
+    chosen = [e.point(record, target, whiskers=False) for e in entries if e.indices == record.arch.indices][
+        :1
+    ]
+    others = tuple(e.point(record, target, whiskers=False) for e in entries if e not in front)
     groups = (
-        _svg.Group("the best for their time", tuple(e.point(target, whiskers=True) for e in best), "steps"),
-        _svg.Group("others", tuple(e.point(target, whiskers=False) for e in entries if e not in best)),
+        _svg.Group(
+            "the best for their time", tuple(e.point(record, target, whiskers=True) for e in front), "steps"
+        ),
+        _svg.Group("others", others),
         _svg.Group("chosen", tuple(chosen), "rings"),
     )
     chart = _svg.chart(
@@ -138,7 +203,7 @@ def _chart(record: Record, entries: Sequence[_Entry], target: int) -> str:
     return _page.figure(chart, f"{budget.name}; whiskers are 95 % intervals.")
 
 
-def _said(record: Record, entries: Sequence[_Entry]) -> str:
+def _said(record: Record, entries: Sequence[Entry]) -> str:
     text = _estimated(record, len(entries))
     measured = sum(any(e.is_measured) for e in entries)
     if measured:
@@ -172,13 +237,6 @@ def _estimated(record: Record, count: int) -> str:
     return text + "in the intervals."
 
 
-def _row(entry: _Entry) -> tuple[str, str, str]:
-    quality = f"{entry.quality:.2%}"
-    if entry.quality_interval:
-        low, high = entry.quality_interval
-        quality += f" ({low:.1%} to {high:.1%})"
-    interval = entry.intervals_ms[0]
-    latency = entry.latencies_ms[0]
-    said = _text.ms(latency) if interval is None else _text.measured(latency, interval)
-    said += " measured" if entry.is_measured[0] else ""
-    return _page.code(".".join(map(str, entry.indices))), quality, said
+def _row(entry: Entry) -> tuple[str, str, str]:
+    latency = entry.latency_said(0) + (" measured" if entry.is_measured[0] else "")
+    return _page.code(entry.name), entry.quality_said, latency

@@ -66,7 +66,7 @@ def _row(model: FittedModel, found: Evaluation) -> tuple[str, ...]:
 def _chart(record: Record, model: FittedModel) -> str:
     found = model.evaluation["heldout"]
     rows = zip(found.keys, found.measured_ms, found.predicted_ms, found.std_ms, strict=True)
-    points = tuple(_point(key, measured, None, predicted, std) for key, measured, predicted, std in rows)
+    points = tuple(_point(key, "", measured, None, predicted, std) for key, measured, predicted, std in rows)
     groups = (
         _svg.Group("never seen", points),
         _svg.Group("measured in the search", _finalists(record, model)),
@@ -91,7 +91,9 @@ def _shipped(record: Record, model: FittedModel) -> tuple[_svg.Point, ...]:
         if checked.measured_ms is not None:
             low, high = checked.interval_ms or (checked.measured_ms, checked.measured_ms)
             std = item.predicted_std_ms or 0.0
-            return (_point("this network", checked.measured_ms, (low, high), predicted, std),)
+            return (
+                _point("this network", record.network(), checked.measured_ms, (low, high), predicted, std),
+            )
     return ()
 
 
@@ -104,6 +106,7 @@ def _finalists(record: Record, model: FittedModel) -> tuple[_svg.Point, ...]:
     return tuple(
         _point(
             ".".join(map(str, entry["indices"])),
+            record.network(entry["indices"]),
             entry["measured"][number]["ms"],
             (entry["measured"][number]["low_ms"], entry["measured"][number]["high_ms"]),
             entry["predicted_ms"][number],
@@ -115,10 +118,14 @@ def _finalists(record: Record, model: FittedModel) -> tuple[_svg.Point, ...]:
 
 
 def _point(
-    name: str, measured: float, interval: tuple[float, float] | None, predicted: float, std: float
+    name: str,
+    network: str,
+    measured: float,
+    interval: tuple[float, float] | None,
+    predicted: float,
+    std: float,
 ) -> _svg.Point:
-    said = (
-        f"{name}: measured {_text.ms(measured)}, predicted {_text.plus_minus(predicted, NORMAL_90 * std)} ms"
-    )
+    reading = _text.ms(measured) if interval is None else _text.measured(measured, interval)
+    said = f"{name}: measured {reading}, predicted {_text.plus_minus(predicted, NORMAL_90 * std)} ms"
     ends = (predicted - NORMAL_90 * std, predicted + NORMAL_90 * std)
-    return _svg.Point(measured, predicted, interval, ends, said)
+    return _svg.Point(measured, predicted, interval, ends, said, network=network)

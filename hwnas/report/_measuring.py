@@ -23,6 +23,7 @@ def measuring(record: Record) -> str:
     names = [item.name for item in record.budgets]
     rows = [_row(number, step) for number, step in enumerate(made.steps, start=1)]
     networks = [row for entry in made.entries for row in _entry(names, entry)]
+    same = [record.network(entry["indices"]) for entry in made.entries for _ in _entry(names, entry)]
     refusal = [_page.paragraph(_page.mark(made.refusal, "bad"))] if made.refusal else []
     text = f"{made.networks_measured} networks were measured on the device in "
     text += f"{made.seconds:.0f} s, {made.repairs} of them repairs. Latency does not depend on "
@@ -37,7 +38,10 @@ def measuring(record: Record) -> str:
         _page.details(
             "Every network that was measured",
             _page.table(
-                ("network", "target", "predicted ms", "measured ms", "budget"), networks, numeric=(2, 3)
+                ("network", "target", "predicted ms", "measured ms", "budget"),
+                networks,
+                numeric=(2, 3),
+                networks=same,
             ),
         ),
     )

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Sequence
+from functools import cache
 from html import escape
+from pathlib import Path
 
 from hwnas.report._style import style_sheet
 
@@ -12,15 +16,62 @@ class Html(str):
     """Text that is HTML already; every other text is escaped."""
 
 
-def page(title: str, lead: str, sections: Sequence[str]) -> str:
-    """The whole HTML document; ``sections`` are HTML already."""
+@cache
+def marks() -> str:
+    """The script of pages with charts; without it they say the same."""
+    return Path(__file__).with_name("marks.js").read_text(encoding="utf-8")
+
+
+def policy(script: str, *more: str) -> str:
+    """What a page may do, as a Content-Security-Policy: run this one script, show itself, ask nobody.
+
+    Args:
+        script: The script; no other runs, whatever gets into the page.
+        more: What else it may, as directives; each takes the place of "nothing".
+    """
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    allowed = {
+        "default-src": "'none'",
+        "img-src": "data:",
+        "style-src": "'unsafe-inline'",  # widths of bars are written where they stand
+        "script-src": f"'sha256-{digest}'",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+        "require-trusted-types-for": "'script'",  # so that text of a run cannot be made HTML of
+        "trusted-types": "'none'",
+    }
+    allowed |= {name: what for name, _, what in (each.partition(" ") for each in more)}
+    return "; ".join(f"{name} {what}" for name, what in allowed.items())
+
+
+def page(
+    title: str,
+    lead: str,
+    sections: Sequence[str],
+    *,
+    script: str = "",
+    may: Sequence[str] = (),
+    head: str = "",
+) -> str:
+    """The whole HTML document.
+
+    Args:
+        title: Of the page.
+        lead: A line below it.
+        sections: HTML already.
+        script: The only one that runs; by default that of charts.
+        may: As ``more`` of ``policy``.
+        head: HTML that goes into the head.
+    """
+    script = script or marks()
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{escape(policy(script, *may))}">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        '<link rel="icon" href="data:,">'
+        f'<link rel="icon" href="data:,">{head}'
         f"<title>{escape(title)}</title><style>{style_sheet()}</style></head><body><main>"
         f'<h1>{escape(title)}</h1><p class="lead">{escape(lead)}</p>{"".join(sections)}'
-        "</main></body></html>\n"
+        f"</main><script>{script}</script></body></html>\n"
     )
 
 
@@ -37,11 +88,23 @@ def cards(items: Sequence[tuple[str, str]]) -> str:
     return f'<div class="cards">{inner}</div>'
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, numeric: Sequence[int] = ()) -> str:
+def table(
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    numeric: Sequence[int] = (),
+    networks: Sequence[str] = (),
+) -> str:
     """A table whose first column names the rows; on a phone every row becomes a small list.
 
     Cells of type ``Html`` are taken as they are, all others are text. The roles say again what
     the elements are, because a table that is not displayed as one is not read out as one.
+
+    Args:
+        header: Names of the columns.
+        rows: Their cells.
+        numeric: Which columns hold numbers.
+        networks: Which network each row is of, by ``Record.network``, empty for none; none by default.
     """
 
     def cell(column: int, text: str) -> str:
@@ -55,8 +118,13 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, numeric: Sequ
         f'<th scope="col" role="columnheader"{" class=n" if n in numeric else ""}>{escape(text)}</th>'
         for n, text in enumerate(header)
     )
+
+    def begin(network: str) -> str:
+        return f'<tr role="row" data-network="{escape(network)}">' if network else '<tr role="row">'
+
     body = "".join(
-        f'<tr role="row">{"".join(cell(n, text) for n, text in enumerate(row))}</tr>' for row in rows
+        f"{begin(network)}{''.join(cell(n, text) for n, text in enumerate(row))}</tr>"
+        for row, network in zip(rows, networks or ("",) * len(rows), strict=True)
     )
     return (
         f'<table role="table"><thead role="rowgroup"><tr role="row">{head}</tr></thead>'

@@ -134,6 +134,11 @@ class Record:
         available = self.search.data.get("images", {}).get("val", 0)
         return int(min(available, (self.search.oneshot or {}).get("validation_images", available)))
 
+    def network(self, indices: Sequence[int] | None = None) -> str:
+        """What marks and rows of one network have in common on a page; by default of this record's."""
+        own = self.arch.indices if indices is None else indices
+        return f"{self.arch.space.name} {'.'.join(map(str, own))}"
+
     def variant(self, wanted: Target) -> VariantCheck | None:
         """What was measured of the variant for a target; None where it was not."""
         there = [found for found in self.verifications if found.device == wanted.device]

@@ -75,6 +75,19 @@ details{margin:.6rem 0}summary{cursor:pointer;color:var(--soft)}
 .f0{fill:var(--c0)}.f1{fill:var(--c1)}.f2{fill:var(--c2)}.f3{fill:var(--c3)}.f-none{fill:var(--paper)}
 .legend{margin:.2rem 0;font-size:.85rem}.legend span{margin-right:1rem;display:inline-block}
 .legend svg{width:1.1rem;height:.8rem;margin-right:.35rem}
+button{font:inherit;color:inherit;background:none;border:1px solid var(--rest);border-radius:.4rem;
+padding:.2rem .6rem;margin:.15rem 0;cursor:pointer}
+.legend button[aria-pressed=false]{color:var(--soft);text-decoration:line-through}
+.off{display:none}.point:focus{outline:none}.point[role]{cursor:pointer}
+.cursor,.halo{fill:none;stroke:var(--ink);stroke-width:1.5}.halo{stroke-width:3}
+.readout{min-height:3em;margin:.3rem 0;font-size:.9rem}.hint{color:var(--soft)}
+.chosen{background:var(--card);border:1px solid var(--line);border-radius:.5rem;
+padding:.5rem .9rem;margin:.3rem 0 .6rem;font-size:.9rem}.chosen[hidden]{display:none}
+.decisions{margin:.4rem 0;padding-left:1.1rem;columns:14rem}td ol{margin:0;padding-left:1.4rem}
+.picked>th::before{content:"◆ "}.picked>th,.picked>td{background:var(--card)}
+a{color:var(--c0)}a:not([href]){color:inherit}form tbody th{min-width:9rem}
+input[type=checkbox]{width:1.2rem;height:1.2rem;vertical-align:middle}
+:focus-visible{outline:2px solid var(--ink);outline-offset:2px}
 .b0{background:var(--c0)}.b1{background:var(--c1)}.b2{background:var(--c2)}.b3{background:var(--c3)}
 .b-rest{background:var(--rest)}.b-warn{background:var(--warn)}.b-bad{background:var(--bad)}.b-good{background:var(--good)}
 .bar{display:block;height:.5rem;border-radius:.25rem;background:var(--line);overflow:hidden}
@@ -113,7 +126,7 @@ td[data-name=value]::before{display:none}}
 .matrix thead{display:table-header-group;position:static;width:auto;height:auto;
 clip-path:none;overflow:visible}
 .matrix th,.matrix td{display:table-cell;padding:.25rem;border-bottom:1px solid var(--line)}}
-@media print{.stage,.promise,figure,tr{break-inside:avoid}}
+@media print{.readout,.chosen{display:none}.stage,.promise,figure,tr{break-inside:avoid}}
 """
 
 

@@ -29,8 +29,10 @@ class Point:
         y: Where it is.
         x_interval: Low and high end of a whisker along x; None for none.
         y_interval: The same along y.
-        name: What a pointer that rests on it is told.
+        name: What a pointer that rests on it is told: name, and both values with their intervals.
         label: Written beside it.
+        network: Which network it is of, by ``Record.network``; marks and rows of one are selected together.
+        is_ringed: Whether a ring is around it.
     """
 
     x: float
@@ -39,6 +41,8 @@ class Point:
     y_interval: Interval | None = None
     name: str = ""
     label: str = ""
+    network: str = ""
+    is_ringed: bool = False
 
 
 @dataclass(frozen=True)
@@ -50,11 +54,13 @@ class Group:
         points: In drawing order; groups without points are left out.
         style: "dots"; "line" joins points that are not marked; "joined" joins marked ones; "steps" joins
             marked points as a front, level until the next one; "rings" are drawn around other marks.
+        beside: Further marked points, off the line.
     """
 
     label: str
     points: tuple[Point, ...]
     style: str = "dots"
+    beside: tuple[Point, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -110,7 +116,7 @@ def chart(
         y_levels: Labelled horizontal lines.
     """
     groups = [group for group in groups if group.points]
-    points = [p for group in groups for p in group.points]
+    points = [p for group in groups for p in (*group.points, *group.beside)]
     xs = [v for p in points for v in (p.x, *(p.x_interval or ()))] + [v for _, v in x_levels]
     ys = [v for p in points for v in (p.y, *(p.y_interval or ()))] + [v for _, v in y_levels]
     scale = _Scale(*_padded(xs + ys), *_padded(xs + ys)) if diagonal else _Scale(*_padded(xs), *_padded(ys))
@@ -137,8 +143,9 @@ def _drawn(scale: _Scale, group: Group, number: int) -> str:
         path = " ".join(f"{px:.1f},{py:.1f}" for px, py in places)
         parts.append(f'<polyline class="{_path(number)}" points="{path}"/>')
     if group.style != "line":
-        parts += [_marked(scale, p, number, ring=group.style == "rings") for p in group.points]
-    return "".join(parts)
+        marked = (*group.points, *group.beside)
+        parts += [_marked(scale, p, number, ring=group.style == "rings") for p in marked]
+    return f'<g class="group">{"".join(parts)}</g>'
 
 
 def _marked(scale: _Scale, point: Point, number: int, *, ring: bool) -> str:
@@ -150,9 +157,10 @@ def _marked(scale: _Scale, point: Point, number: int, *, ring: bool) -> str:
     if point.y_interval:
         low, high = point.y_interval
         parts.append(_line(f"whisker s{colour}", x, scale.y(low), x, scale.y(high)))
-    parts.append(
-        f'<circle class="ring s{colour}" cx="{x:.1f}" cy="{y:.1f}" r="7"/>' if ring else _mark(x, y, number)
-    )
+    if ring or point.is_ringed:
+        parts.append(f'<circle class="ring s{colour}" cx="{x:.1f}" cy="{y:.1f}" r="7"/>')
+    if not ring:
+        parts.append(_mark(x, y, number))
     if point.label:
         is_right = x > WIDTH / 2
         anchor, shift = ("end", -7) if is_right else ("start", 7)
@@ -160,7 +168,10 @@ def _marked(scale: _Scale, point: Point, number: int, *, ring: bool) -> str:
         place = f'x="{x + shift:.1f}" y="{y - 5:.1f}" text-anchor="{anchor}"'
         parts.append(f'<text class="note" {place}>{escape(text)}</text>')
     name = f"<title>{escape(point.name)}</title>" if point.name else ""
-    return f"<g>{name}{''.join(parts)}</g>"
+    if ring or not name:  # around a mark that has a name of its own
+        return f"<g>{name}{''.join(parts)}</g>"
+    network = f' data-network="{escape(point.network)}"' if point.network else ""
+    return f'<g class="point" data-at="{x:.1f} {y:.1f}"{network}>{name}{"".join(parts)}</g>'
 
 
 def _short(text: str, room: float) -> str:

@@ -36,6 +36,12 @@ def measured(value: float, interval: tuple[float, float] | list[float] | None) -
     return plus_minus(value, max(value - low, high - value))
 
 
+def quality(metric: Metric, value: float, interval: tuple[float, float] | list[float] | None) -> str:
+    """A value of a metric with its interval, where there is one."""
+    said = metric.text(value, 2)
+    return said if interval is None else f"{said} ({metric.within(interval)})"
+
+
 def gap(metric: Metric, difference: float) -> str:
     """A difference of two values of a metric, signed: of a share, 0.0123 is ``+1.23``."""
     return metric.gap(difference, 2, "+").replace("-", _MINUS)

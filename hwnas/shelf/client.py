@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import stat
 import threading
 import time
 from collections.abc import Mapping
 from http.client import HTTPException
-from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
-from hwnas.errors import DeviceError, TransportError
+from hwnas.errors import TransportError
 from hwnas.shelf.file import Unit
 from hwnas.shelf.leasing import Holding, own_name
 
@@ -134,23 +131,3 @@ class ServiceLease:
                 self._ended.set()
                 return
             self._trusted_until = asked + _TRUSTED * self._lease_s
-
-
-def token_of(path: Path | None) -> str:
-    """The token in a file.
-
-    Raises:
-        DeviceError: It cannot be read, is empty, or others can read it.
-    """
-    try:
-        text = "" if path is None else path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DeviceError(f"the token of a shelf must be readable, but {path} is not: {error}") from error
-    if not text or not text.isascii() or not text.isprintable() or " " in text:
-        raise DeviceError(f"the token of a shelf must be one word, but {path} holds none: copy it there")
-    if path is not None and os.name == "posix" and path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise DeviceError(
-            f"the token of a shelf must be readable by its owner alone, but others can read {path}: run "
-            f"`chmod 600 {path}`"
-        )
-    return text

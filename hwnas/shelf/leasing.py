@@ -12,6 +12,7 @@ from typing import Protocol
 
 from hwnas.errors import DeviceError, TransportError
 from hwnas.shelf.file import Shelf, Unit
+from hwnas.web import tokens
 
 
 @dataclass(frozen=True)
@@ -56,12 +57,12 @@ def opened(shelf: Shelf) -> Leases:
     """Who gives out the units of a shelf: locks beside its file, or its service.
 
     Raises:
-        DeviceError: The token of the service cannot be read, or others can read it as well.
+        HwnasError: The token of the service cannot be read, or others can read it as well.
     """
-    if shelf.service:
-        from hwnas.shelf.client import Service, token_of
+    if shelf.service and shelf.token_file is not None:
+        from hwnas.shelf.client import Service
 
-        return Service(shelf.service, token_of(shelf.token_file))
+        return Service(shelf.service, tokens.read(shelf.token_file))
     from hwnas.shelf.locks import Locks
 
     return Locks(shelf)

@@ -6,17 +6,13 @@ TLS before it. This module needs the extra ``shelf``.
 
 from __future__ import annotations
 
-import secrets
-from pathlib import Path
 from typing import Annotated, Any
 
-import uvicorn
 from fastapi import Body, Depends, FastAPI, HTTPException, Request
 
-from hwnas import files
-from hwnas.errors import HwnasError
-from hwnas.shelf.client import token_of
 from hwnas.shelf.desk import Desk
+from hwnas.web import tokens
+from hwnas.web.listening import listen
 
 Word = Annotated[str, Body(max_length=200)]
 
@@ -26,7 +22,7 @@ def application(desk: Desk, token: str) -> FastAPI:
 
     def require_token(request: Request) -> None:
         shown = request.headers.get("authorization", "")
-        if not secrets.compare_digest(shown.encode(), f"Bearer {token}".encode()):
+        if not tokens.is_same(shown, f"Bearer {token}"):
             raise HTTPException(401, "the token of this service must be shown")
 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, dependencies=[Depends(require_token)])
@@ -58,32 +54,13 @@ def application(desk: Desk, token: str) -> FastAPI:
     return app
 
 
-def token_in(path: Path) -> str:
-    """The token in a file, which is made where it is not there, readable by its owner alone.
-
-    Raises:
-        HwnasError: It cannot be read or made, or others can read it.
-    """
-    if not path.exists():
-        files.write_private(path, secrets.token_urlsafe(32) + "\n")
-    return token_of(path)
-
-
 def serve(desk: Desk, token: str, host: str, port: int) -> None:
     """Answer until the process is asked to end.
 
     Raises:
         HwnasError: Nobody can listen there.
     """
-    config = uvicorn.Config(
-        application(desk, token), host=host, port=port, log_level="warning", access_log=False
-    )
-    server = uvicorn.Server(config)
     try:
-        server.run()
-    except SystemExit as error:
-        raise HwnasError(
-            f"a service must be able to listen on {host}:{port}, but cannot: give another --port"
-        ) from error
+        listen(application(desk, token), host, port)
     finally:
         desk.close()

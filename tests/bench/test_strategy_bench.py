@@ -8,9 +8,10 @@ import shutil
 
 import numpy as np
 import pytest
+from accessibility import shown_to_all
 from typer.testing import CliRunner
 
-from hwnas import latency, search, spaces
+from hwnas import latency, report, search, spaces
 from hwnas.bench import BenchAsked, Entrant, bench
 from hwnas.bench import record as records
 from hwnas.bench.asked import sources
@@ -334,3 +335,14 @@ def test_several_processes_find_what_one_does(tmp_path):
     two = bench(what, tmp_path / "two", pool="processes:2")
     assert without_time(one) == without_time(two)
     shutil.rmtree(tmp_path / "two")
+
+
+@pytest.mark.slow
+def test_nobody_is_shut_out_of_the_page_of_a_bench(file, tmp_path, browser):
+    found, _ = run(asked(file, "evolution"), tmp_path / "out")
+    page = tmp_path / "bench.html"
+    report.write_bench(found, page)
+    assert shown_to_all(browser, page) == []
+    browser.press("Tab")
+    assert browser.evaluate("document.querySelector('.readout').textContent").count("(") >= 1
+    assert browser.problems == []

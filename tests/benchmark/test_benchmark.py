@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 import strangers
 import typer
+from accessibility import shown_to_all
 from installed import installed
 from quick_measuring import form, hurry
 from rich.console import Console
@@ -655,6 +656,17 @@ def test_the_page_holds_all_and_names_are_text(measured, tmp_path, networks):
     ):
         assert words in text
     assert "http" not in text.replace("http-equiv", ""), "one file that asks for nothing"
+
+
+@pytest.mark.slow
+def test_nobody_is_shut_out_of_the_page_of_a_benchmark(measured, tmp_path, browser):
+    lasting = replace(
+        measured.rows[0], endurance=Endurance(tuple((float(s), 1.0 + s / 90) for s in range(40)))
+    )
+    page = tmp_path / "page.html"
+    report.write_benchmark(replace(measured, rows=(lasting, *measured.rows[1:])), page)
+    assert shown_to_all(browser, page) == []
+    assert browser.problems == []
 
 
 @pytest.fixture

@@ -188,7 +188,9 @@ def test_a_baseline_is_a_run_like_any_other(compared):
 
 def said(page: Path) -> str:
     """The text of a report."""
-    return " ".join(html.unescape(re.sub(r"<style.*?</style>|<[^>]+>", " ", page.read_text())).split())
+    return " ".join(
+        html.unescape(re.sub(r"<style.*?</style>|<script.*?</script>|<[^>]+>", " ", page.read_text())).split()
+    )
 
 
 def test_a_known_network_has_a_report(compared, tmp_path):
@@ -210,7 +212,7 @@ def test_a_known_network_has_a_report(compared, tmp_path):
     for word in ("predicted", "hwnas search", "hwnas fit", "one of 1 "):
         assert word not in text
     text = said(report.write(Path(shutil.copytree(run, tmp_path / "run")), baseline=network))
-    assert "The same for both: budgets, images, recipe of training." in text
+    assert "The same for both: task, budgets, images, recipe of training. Not the same: space." in text
 
 
 @pytest.mark.slow

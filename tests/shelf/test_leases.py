@@ -19,10 +19,11 @@ from typer.testing import CliRunner
 from hwnas import shelf
 from hwnas.cli import app
 from hwnas.errors import DeviceError, HwnasError, TransportError
-from hwnas.shelf.client import Service, token_of
+from hwnas.shelf.client import Service
 from hwnas.shelf.desk import Desk
 from hwnas.shelf.leasing import own_name, require_held
 from hwnas.shelf.locks import Locks
+from hwnas.web import tokens
 
 UNITS = [("pixel", "192.0.2.1:5555"), ("pixel", "192.0.2.2:5555"), ("galaxy", "R58N")]
 
@@ -152,7 +153,7 @@ def served(file, token_file, port=None, lease_s=60) -> Iterator[tuple[str, subpr
 
 def answers(address, token_file):
     try:
-        return bool(Service(address, token_of(token_file)).holdings())
+        return bool(Service(address, tokens.read(token_file)).holdings())
     except TransportError:
         return False
 
@@ -162,7 +163,7 @@ def test_a_service_gives_out_the_same_units_and_keeps_the_users_of_the_file_off(
     far = tmp_path / "far.toml"
     with served(file, token_file) as (address, process):
         assert stat.S_IMODE(token_file.stat().st_mode) == 0o600
-        assert len(token_of(token_file)) > 30
+        assert len(tokens.read(token_file)) > 30
         far.write_text(f'service = "{address}"\ntoken_file = "token"\n')
         near = Locks(shelf.read(file))
         own = near.take("pixel")
@@ -198,7 +199,10 @@ def test_without_the_token_there_is_no_answer(file, tmp_path):
 
     token_file, wrong = tmp_path / "token", tmp_path / "wrong"
     with served(file, token_file) as (address, _):
-        shown = [{}, *({"Authorization": word} for word in ("Bearer ", "Bearer wrong", token_of(token_file)))]
+        shown = [
+            {},
+            *({"Authorization": word} for word in ("Bearer ", "Bearer wrong", tokens.read(token_file))),
+        ]
         ways = [("GET", "/units"), ("POST", "/leases"), ("PUT", "/leases/x"), ("DELETE", "/leases/x")]
         for headers, (method, path) in itertools.product(shown, ways):
             with pytest.raises(HTTPError) as refused:
@@ -213,7 +217,7 @@ def test_without_the_token_there_is_no_answer(file, tmp_path):
         wrong.write_text("wrong\n")
         wrong.chmod(0o600)
         with pytest.raises(TransportError, match="must know the token"):
-            Service(address, token_of(wrong)).take("pixel")
+            Service(address, tokens.read(wrong)).take("pixel")
     with pytest.raises(TransportError, match="the service of a shelf must answer, but"):
         Service(address, "x").holdings()
 
@@ -223,18 +227,18 @@ def test_a_token_that_is_none_is_refused(tmp_path, content):
     path = tmp_path / "token"
     path.write_text(content)
     path.chmod(0o600)
-    with pytest.raises(DeviceError, match="must be one word"):
-        token_of(path)
+    with pytest.raises(HwnasError, match="must be one word"):
+        tokens.read(path)
 
 
 def test_a_token_that_others_can_read_is_refused(tmp_path):
     path = tmp_path / "token"
-    with pytest.raises(DeviceError, match="must be readable, but"):
-        token_of(path)
+    with pytest.raises(HwnasError, match="must be readable, but"):
+        tokens.read(path)
     path.write_text("secret")
     path.chmod(0o644)
-    with pytest.raises(DeviceError, match="run `chmod 600"):
-        token_of(path)
+    with pytest.raises(HwnasError, match="run `chmod 600"):
+        tokens.read(path)
 
 
 def test_a_lease_that_nobody_renews_ends(file):
@@ -268,7 +272,7 @@ def test_a_borrower_counts_a_lease_as_lost_before_the_service_does(file, tmp_pat
     token_file = tmp_path / "token"
     monkeypatch.setattr("hwnas.shelf.client._ANSWER_S", 0.5)
     with served(file, token_file, lease_s=2) as (address, process):
-        lease = Service(address, token_of(token_file)).take("pixel")
+        lease = Service(address, tokens.read(token_file)).take("pixel")
         time.sleep(3)
         assert lease.is_held, "it is renewed"
         process.send_signal(signal.SIGSTOP)

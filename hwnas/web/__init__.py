@@ -1,0 +1,1 @@
+"""What services over HTTP share: their tokens, and listening (extra ``serve``)."""
