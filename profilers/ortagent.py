@@ -250,7 +250,7 @@ def run(provider: Provider) -> int:
 
 
 def session_options(threads: int) -> onnxruntime.SessionOptions:
-    """All graph optimisations, so many threads, int8 that is right on any CPU, and errors alone in the log."""
+    """All graph optimisations, so many threads, int8 right on any CPU, and errors alone in the log."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
