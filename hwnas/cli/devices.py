@@ -166,11 +166,13 @@ def serve(
     if stand.service:
         raise DeviceError(f"a service must have units to give out, but {path} borrows from {stand.service}")
     token = tokens.made_in(token_file)
-    out.print(
-        f"{len(stand.units)} units are given out at http://{host}:{port}; token in {token_file}",
-        soft_wrap=True,
-    )
-    service.serve(Desk(stand, lease_s), token, host, port)
+
+    def told() -> None:
+        said = f"{len(stand.units)} units are given out at http://{host}:{port}; token in {token_file}"
+        out.print(said, soft_wrap=True)
+        out.file.flush()
+
+    service.serve(Desk(stand, lease_s), token, host, port, told)
 
 
 @devices.command()

@@ -13,6 +13,12 @@ from hwnas.errors import HwnasError
 from hwnas.web import tokens
 
 
+def told(address: str) -> None:
+    """Print where to look, at once."""
+    out.print(address, soft_wrap=True, highlight=False, markup=False)
+    out.file.flush()
+
+
 @app.command()
 def serve(
     runs: Annotated[
@@ -49,5 +55,5 @@ def serve(
 
     token = tokens.new() if token_file is None else tokens.made_in(token_file)
     name = f"[{host}]" if ":" in host else host
-    out.print(f"http://{name}:{port}/?token={token}", soft_wrap=True, highlight=False, markup=False)
-    service.serve(Catalogue(runs), token, host, port)
+    address = f"http://{name}:{port}/?token={token}"
+    service.serve(Catalogue(runs), token, host, port, lambda: told(address))

@@ -90,13 +90,15 @@ def application(catalogue: Catalogue, token: str, host: str, port: int) -> FastA
     return app
 
 
-def serve(catalogue: Catalogue, token: str, host: str, port: int) -> None:
-    """Answer until the process is asked to end; see ``application``.
+def serve(
+    catalogue: Catalogue, token: str, host: str, port: int, ready: Callable[[], object] = lambda: None
+) -> None:
+    """Answer until the process is asked to end; see ``application``, and ``listen`` for ``ready``.
 
     Raises:
         HwnasError: Nobody can listen there.
     """
-    listen(application(catalogue, token, host, port), host, port)
+    listen(application(catalogue, token, host, port), host, port, ready)
 
 
 def is_called(names: list[str], host: str) -> bool:

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from http.client import HTTPException
 from typing import Any
 from urllib.error import HTTPError, URLError
-from urllib.request import Request, urlopen
+from urllib.parse import urlsplit
+from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
 
 from hwnas.errors import TransportError
 from hwnas.shelf.file import Unit
@@ -17,7 +18,15 @@ from hwnas.shelf.leasing import Holding, own_name
 
 _ANSWER_S = 10.0  # the longest that an answer takes
 _RENEWED = 4  # times within the length of a lease that it is renewed
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _TRUSTED = 0.75  # part of it after which one that could not be renewed is given up, before the service does
+
+
+class _NoRedirect(HTTPRedirectHandler):
+    """Goes nowhere else: the token is for the service alone."""
+
+    def redirect_request(self, *_: Any) -> None:
+        """Refuse: where it leads to is an error like any other odd answer."""
 
 
 class Service:
@@ -30,6 +39,8 @@ class Service:
 
     def __init__(self, address: str, token: str) -> None:
         self._address, self._token = address, token
+        is_here = urlsplit(address).hostname in _LOOPBACK
+        self._opener = build_opener(_NoRedirect, *([ProxyHandler({})] if is_here else ()))
 
     def take(self, device: str) -> ServiceLease | None:
         """As of ``Leases``."""
@@ -64,7 +75,7 @@ class Service:
             headers={"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"},
         )
         try:
-            with urlopen(request, timeout=_ANSWER_S) as answer:  # noqa: S310
+            with self._opener.open(request, timeout=_ANSWER_S) as answer:
                 return answer.status, json.load(answer)
         except HTTPError as error:
             with error:

@@ -6,26 +6,32 @@ TLS before it. This module needs the extra ``shelf``.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
-from fastapi import Body, Depends, FastAPI, HTTPException, Request
+from fastapi import Body, FastAPI, HTTPException, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
 
 from hwnas.shelf.desk import Desk
 from hwnas.web import tokens
 from hwnas.web.listening import listen
 
 Word = Annotated[str, Body(max_length=200)]
+_LONGEST = 4096  # bytes of what is asked
 
 
 def application(desk: Desk, token: str) -> FastAPI:
     """The service as an ASGI application."""
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
 
-    def require_token(request: Request) -> None:
-        shown = request.headers.get("authorization", "")
-        if not tokens.is_same(shown, f"Bearer {token}"):
-            raise HTTPException(401, "the token of this service must be shown")
+    @app.exception_handler(RequestValidationError)
+    async def odd(*_: object) -> Response:  # what was asked is not repeated: it may be no text
+        return JSONResponse({"detail": "a device and a holder must be asked for, in words"}, 422)
 
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, dependencies=[Depends(require_token)])
+    @app.middleware("http")
+    async def guard(request: Request, call: Callable[[Request], Awaitable[Response]]) -> Response:
+        return _refused(request, token) or await call(request)
 
     @app.get("/units")
     def units() -> list[dict[str, str]]:
@@ -54,13 +60,23 @@ def application(desk: Desk, token: str) -> FastAPI:
     return app
 
 
-def serve(desk: Desk, token: str, host: str, port: int) -> None:
-    """Answer until the process is asked to end.
+def _refused(request: Request, token: str) -> Response | None:
+    """What is answered before anything of a body is read; None where it is to be looked at."""
+    if not tokens.is_same(request.headers.get("authorization", ""), f"Bearer {token}"):
+        return JSONResponse({"detail": "the token of this service must be shown"}, 401)
+    length = request.headers.get("content-length", "0")
+    if "transfer-encoding" in request.headers or not length.isdecimal() or int(length) > _LONGEST:
+        return JSONResponse({"detail": f"a question must be of a known length up to {_LONGEST} bytes"}, 413)
+    return None
+
+
+def serve(desk: Desk, token: str, host: str, port: int, ready: Callable[[], object] = lambda: None) -> None:
+    """Answer until the process is asked to end; see ``listen`` for ``ready``.
 
     Raises:
         HwnasError: Nobody can listen there.
     """
     try:
-        listen(application(desk, token), host, port)
+        listen(application(desk, token), host, port, ready)
     finally:
         desk.close()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import socket
+from collections.abc import Callable
 from typing import Any
 
 import uvicorn
@@ -9,23 +12,31 @@ import uvicorn
 from hwnas.errors import HwnasError
 
 
-def listen(application: Any, host: str, port: int) -> None:
+def listen(application: Any, host: str, port: int, ready: Callable[[], object]) -> None:
     """Answer until the process is asked to end.
 
     Args:
         application: What answers, by ASGI.
         host: Where it listens.
         port: There.
+        ready: Called once nobody else can listen there any more.
 
     Raises:
         HwnasError: Nobody can listen there.
     """
-    config = uvicorn.Config(
-        application, host=host, port=port, log_level="warning", access_log=False, server_header=False
-    )
+    config = uvicorn.Config(application, log_level="warning", access_log=False, server_header=False)
     try:
-        uvicorn.Server(config).run()
-    except SystemExit as error:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        there = socket.create_server((host, port), family=family)
+    except OSError as error:
         raise HwnasError(
-            f"a service must be able to listen on {host}:{port}, but cannot: give another --port"
+            f"a service must be able to listen on {host}:{port}, but cannot ({_why(error)}): "
+            "give another --port"
         ) from error
+    with there:
+        ready()
+        uvicorn.Server(config).run(sockets=[there])
+
+
+def _why(error: OSError) -> str:
+    return os.strerror(error.errno) if error.errno else str(error)
