@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +52,25 @@ class DiesAtFirst(Sendable):
 def squared(number: int) -> int:
     time.sleep(0.02 * (number % 3))  # so that they do not end in order
     return number**2
+
+
+class TwoParts(Exception):
+    """Made of other arguments than it keeps: it does not come out of a pickle."""
+
+    def __init__(self, one: str, other: str) -> None:
+        super().__init__(f"{one} and {other}")
+
+
+def raises_two_parts(_: object) -> None:
+    raise TwoParts("salt", "pepper")
+
+
+def raises_a_lock(_: object) -> None:
+    raise ValueError("it is held", threading.Lock())
+
+
+def answers_a_lock(_: object) -> Any:
+    return threading.Lock()
 
 
 def process_of(_: object) -> int:

@@ -203,13 +203,13 @@ def adopted(record: SearchRecord, loop: Loop, best: Indices) -> SearchRecord:
     posteriors, quality = loop.posteriors, loop.ranking.fp32(best)
     means, stds = loop.predicted[best]
     canonical, trials = Canonical(posteriors.space), record.trials
-    if not any(trial.indices == best for trial in trials):
+    if not any(canonical.key(trial.indices) == best for trial in trials):
         trials = (*trials, Trial(best, quality, tuple(means)))
 
     def said(trial: Trial) -> Trial:
         if canonical.key(trial.indices) != best:
             return trial
-        return replace(trial, latencies_ms=(*means, *trial.latencies_ms[len(means) :]))
+        return replace(trial, indices=best, latencies_ms=(*means, *trial.latencies_ms[len(means) :]))
 
     columns = zip(record.budgets, means, stds, posteriors.readings[best], strict=True)
     return replace(

@@ -39,4 +39,4 @@ def listen(application: Any, host: str, port: int, ready: Callable[[], object]) 
 
 
 def _why(error: OSError) -> str:
-    return os.strerror(error.errno) if error.errno else str(error)
+    return os.strerror(error.errno) if (error.errno or 0) > 0 else str(error)  # names that lead nowhere

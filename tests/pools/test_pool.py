@@ -9,11 +9,14 @@ import time
 
 import pytest
 from pool_helpers import (
+    answers_a_lock,
     broken,
     by_whom,
     dies_twice,
     ends,
     process_of,
+    raises_a_lock,
+    raises_two_parts,
     refused,
     slept,
     squared,
@@ -65,6 +68,22 @@ def test_what_a_worker_raises_is_raised_here_with_its_facts():
             list(ordered(pool, broken, [1, 0]))
         assert "in a process that had 0" in failed.value.__notes__[0]
         assert list(ordered(pool, squared, [5])) == [25]  # and those that are left go on
+
+
+@pytest.mark.parametrize(
+    ("function", "said"),
+    [
+        (raises_two_parts, "TwoParts: salt and pepper"),
+        (raises_a_lock, "ValueError: .*it is held"),
+        (answers_a_lock, "an answer must be what can be sent to another process, but TypeError"),
+    ],
+)
+def test_what_cannot_be_sent_is_told_and_its_worker_goes_on(function, said, capfd):
+    with opened(PoolSpec(count=2)) as pool:
+        with pytest.raises(RuntimeError, match=said):
+            list(unordered(pool, function, [1]))
+        assert list(ordered(pool, squared, [3])) == [9]
+    assert capfd.readouterr().err == ""
 
 
 def test_a_worker_does_not_see_ctrl_c_while_it_loads_nor_later(capfd):

@@ -30,7 +30,8 @@ def test_what_is_typed_is_read_and_written_again(text, spec):
     [
         "", "4", "threads:2", "processes:", "processes:0", "processes:-1", "processes:1.5", "processes:99999",
         "ray:", "ray://", "ray:10001", "ray://user:secret@head:1", "ray?", "ray?gpus=1", "ray?num_cpus=",
-        "ray?num_cpus=-1", "ray?num_cpus=nan", "ray?num_cpus=inf", "ray?num_cpus=0", "ray://head?num_cpus",
+        "ray?num_cpus=-1", "ray?num_cpus=nan", "ray?num_cpus=inf", "ray?num_cpus=0", "ray://head:1?num_cpus",
+        "ray://head", "ray://head:abc", "ray://head:0", "ray://head:65536", "ray://[::1]",
         "Ray", " ray", "ray\n",
     ],
 )  # fmt: skip
