@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
+import platform
 import subprocess
 import sys
 from importlib import metadata
+from pathlib import Path
 
 import pytest
 from _pytest.mark import ParameterSet
@@ -43,3 +45,10 @@ def need_agent(agent: str) -> None:
     """Skip the test that asks where an agent cannot run; asked in tests, as it takes its time to start."""
     if not works(agent):
         pytest.skip(f"the agent {agent} cannot run here")
+
+
+def overflows_in_int8() -> bool:
+    """Whether sums of int8 products overflow on this processor, as on x86 without VNNI."""
+    found = Path("/proc/cpuinfo")
+    text = found.read_text() if found.exists() else ""
+    return platform.machine() in ("x86_64", "AMD64") and "vnni" not in text

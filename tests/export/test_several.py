@@ -7,7 +7,7 @@ import onnx
 import pytest
 import torch
 from ai_edge_litert import schema_py_generated as schema
-from installed import needs
+from installed import needs, overflows_in_int8
 from torch import nn
 
 from hwnas import runtimes
@@ -111,6 +111,10 @@ def heads():
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 @pytest.mark.parametrize("runtime_name", ALL)
 def test_each_output_is_what_pytorch_answers(heads, runtime_name, precision, batch):
+    if (runtime_name, precision) == ("openvino", "int8") and overflows_in_int8():
+        with pytest.raises(ParityError, match="those of openvino's output 0 have"):  # it is not shipped
+            lower(heads, HEADS, runtime_name, precision, calibration=images_of(HEADS), batch=batch)
+        return
     images = images_of(HEADS)
     lowered = lower(heads, HEADS, runtime_name, precision, calibration=images, batch=batch)
     found, expected = runtimes.run(lowered.model, runtime_name, images), parity.answers(heads, images)
