@@ -405,6 +405,7 @@ def write_folder(path: Path, split, count: int, names=None) -> None:
         Image.fromarray(split.images[number].transpose(1, 2, 0)).save(folder / f"{number}.png")
 
 
+@pytest.mark.slow
 def test_an_export_of_earlier_weights_is_stale(exported_run):
     """A network that is trained again leaves its export standing; every stage says so."""
     from hwnas.train import TrainConfig

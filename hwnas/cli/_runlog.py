@@ -23,6 +23,11 @@ from pathlib import Path
 from hwnas import __version__, torchrun
 from hwnas.runs.folder import LoggedFolder, is_begun
 
+try:
+    import fcntl
+except ImportError:  # no POSIX
+    fcntl = None  # type: ignore[assignment]
+
 _WAITING = 1000  # lines at most, of which the oldest go
 _HIDDEN = "…"
 _SECRET = r"(?:token|passw(?:or)?d|passphrase|secret|credential|api[-_]?key)"  # noqa: S105  (a pattern)
@@ -174,6 +179,8 @@ def _append(file: Path, data: bytes) -> None:
     try:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             raise OSError("the log is no regular file")
+        if fcntl is not None:  # or the end of what another process is just writing looks cut off
+            fcntl.flock(handle, fcntl.LOCK_EX)
         if (size := os.fstat(handle).st_size) and _last(handle, size) != b"\n":  # cut off on a full disk
             data = b"\n" + data
         os.write(handle, data)

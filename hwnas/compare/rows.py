@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from hwnas.compare.contender import ShippedNetwork
@@ -105,12 +106,14 @@ def _quality(
     of = [entry.outcomes[variant] for entry in mine]
     found_of = [entry.outcomes[variant] for entry in found]
     better = task.metric.better
+    gain = spread([better(a.value) - better(b.value) for a, b in zip(found_of, of, strict=True)])
+    difference = task.difference(found_of, of)
     return ComparedQuality(
         metric=spread([outcome.value for outcome in of]),
-        gain=spread([better(a.value) - better(b.value) for a, b in zip(found_of, of, strict=True)]),
+        gain=gain,
         images=of[0].images,
         interval=of[0].interval if len(of) == 1 else None,
-        difference=task.difference(found_of, of),
+        difference=None if difference is None else replace(difference, mean=gain.mean),  # to the last bit
     )
 
 

@@ -328,6 +328,7 @@ def test_a_training_that_was_cut_off_goes_on_with_what_was_taken(
     assert {path: path.read_bytes() for path in before} == before
 
 
+@pytest.mark.slow
 def test_where_nothing_kept_the_budget_a_higher_one_may_follow(exported_run, tmp_path, by_size):
     to = tmp_path / "adapted"
     assert adapted(exported_run, to, "1%").taken is None

@@ -33,6 +33,7 @@ def adapted(run, to, budget, **more):
     return adapt(GivenModel(str(run), None), to, Budget.read(budget, TARGET), FEW, **more)
 
 
+@pytest.mark.slow
 def test_what_was_measured_before_it_was_cut_off_is_not_measured_again(exported_run, tmp_path):
     """A share of it stays the same budget, by which a search goes on."""
     to = tmp_path / "adapted"
@@ -54,6 +55,7 @@ def test_what_was_measured_before_it_was_cut_off_is_not_measured_again(exported_
     assert not (to / RunFolder.sessions).exists()  # whoever begins again measures again
 
 
+@pytest.mark.slow
 def test_a_session_is_only_that_of_its_models_and_damage_is_measured_again(tmp_path):
     shape = (1, 16, 16)
     small, large = (random_module([parse(f"conv_i1_o{o}_k3_s1_arelu")], 0) for o in (8, 64))

@@ -96,6 +96,7 @@ def _ms(costs: Cost, indices: tuple[int, ...]) -> float:
 
 
 @pytest.mark.parametrize("name", [*SMALL, "netadapt"])
+@pytest.mark.slow
 def test_every_proposal_keeps_its_limit_and_the_same_seed_gives_the_same(
     name: str, subject: Subject, costs: Cost
 ) -> None:
@@ -120,6 +121,7 @@ def test_every_proposal_keeps_its_limit_and_the_same_seed_gives_the_same(
 
 
 @pytest.mark.parametrize("name", SMALL)
+@pytest.mark.slow
 def test_what_is_useless_is_narrowed_first(name: str, subject: Subject) -> None:
     """The limit is what the useless group saves: all else can stay whole."""
     if name == "amc":  # few episodes: only two groups are narrowed, the useless one and what reads it
@@ -192,6 +194,7 @@ def test_a_closed_gate_is_a_channel_that_is_left_out(name: str) -> None:
     assert not torch.allclose(network(images), expected, atol=1e-2 * float(expected.detach().abs().max()))
 
 
+@pytest.mark.slow
 def test_an_agent_learns_which_action_is_worth_most() -> None:
     """One step, whose reward falls with the distance from .8."""
     agent = Agent(2, np.random.default_rng(0))

@@ -415,6 +415,7 @@ def test_a_gpu_that_is_not_there_is_a_sentence():
     assert "driver" in check.remedy
 
 
+@pytest.mark.slow
 def test_a_precision_that_is_not_there_is_refused_before_models_are_made(tmp_path, monkeypatch):
     def export(*given):
         raise AssertionError("no model is made for what cannot be measured")

@@ -87,6 +87,7 @@ def test_int8_breaks_it_and_neither_layer_alone_is_a_cure(plain):
     [NoiseRanking, lambda s: Haq(s, limits=3, episodes=10), lambda s: MixedDnas(s, prices=3, steps=40)],
     ids=["ranking", "haq", "mixed-dnas"],
 )
+@pytest.mark.slow
 def test_each_strategy_finds_the_cure(plain, make):
     found = make(plain).choose()
     assert plain.lost(found) <= plain.allowed

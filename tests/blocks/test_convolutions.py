@@ -68,6 +68,7 @@ def ran(arguments: list[str]) -> dict[str, object]:
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_every_convolution_of_every_space_trains_and_none_is_strided_pointwise():
     found = ran(["2", "4"])
     assert found["refused"] == []

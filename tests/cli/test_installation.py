@@ -29,6 +29,7 @@ def found(part: str) -> dict[str, Check]:
     return {check.name: check for check in installation._PARTS[part]()}
 
 
+@pytest.mark.slow
 def test_a_whole_installation_is_told_of_and_works():
     checks = list(installation.examine_installation())
     names = [check.name for check in checks]
@@ -85,6 +86,7 @@ def test_another_python_and_another_version_are_told(monkeypatch):
     assert found("packages")["packages"].state == WARNING
 
 
+@pytest.mark.slow
 def test_a_runtime_that_does_not_run_is_failed_only_where_it_is_needed(tmp_path, monkeypatch):
     shipped = installation.files.shipped("profilers")
     shutil.copytree(shipped, tmp_path / "profilers", ignore=shutil.ignore_patterns("__pycache__"))

@@ -93,6 +93,7 @@ def same(run: Path, again: Path, *names: str) -> None:
 
 
 @pytest.mark.usefixtures("tables")
+@pytest.mark.slow
 def test_a_search_for_devices_is_typed_with_its_devices(tmp_path):
     run = tmp_path / "run"
     asked = ["--device", "host=70%", "--device", "host/litert-fp32=50%"]
@@ -138,6 +139,7 @@ def test_a_search_on_other_threads_is_typed_with_them(tables, tmp_path):
     assert again["trials"] == json.loads(json.dumps(found.record))["trials"]
 
 
+@pytest.mark.slow
 def test_a_search_with_latency_models_is_typed_with_what_was_asked(tables, tmp_path):
     run = tmp_path / "run"
     model = latency.fit(tables["int8"], spaces.load(SPACE), "lookup")

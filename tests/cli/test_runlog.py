@@ -58,6 +58,7 @@ def test_a_command_is_kept_from_its_beginning_to_its_error_and_end(tmp_path):
     assert run.log.read_text().count("began: ") == 2
 
 
+@pytest.mark.slow
 def test_wrong_usage_and_a_folder_that_is_no_run_have_no_log(tmp_path):
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "a.jpg").write_bytes(b"x")
@@ -107,7 +108,6 @@ def test_lines_wait_until_the_run_has_a_file_of_its_own(tmp_path):
 def test_secrets_stay_out_of_it(tmp_path, words):
     run = begun(tmp_path / "r")
     secret = {"SOME_TOKEN": "hunter2-hunter2"} if "--note" in words else {}
-    hwnas("report", run.path, **secret)
     with pytest.MonkeyPatch.context() as patch:
         for name, value in secret.items():
             patch.setenv(name, value)
@@ -183,6 +183,7 @@ def test_ranks_of_torchrun_tell_of_their_beginning_errors_and_end_alone(tmp_path
     assert "rank 1: ValueError: lost" in text
 
 
+@pytest.mark.slow
 def test_a_log_that_cannot_be_written_fails_nothing(tmp_path):
     run = begun(tmp_path / "r")
     run.log.mkdir()
@@ -226,6 +227,7 @@ def test_a_full_disk_cuts_a_line_off_and_the_next_command_begins_its_own(tmp_pat
     assert "began: hwnas report" in last[0]
 
 
+@pytest.mark.slow
 def test_it_is_never_written_through_a_link_nor_into_what_is_no_file(tmp_path):
     run = begun(tmp_path / "r")
     (tmp_path / "other").write_text("mine")
@@ -237,6 +239,7 @@ def test_it_is_never_written_through_a_link_nor_into_what_is_no_file(tmp_path):
     assert hwnas("report", run.path).returncode == 1
 
 
+@pytest.mark.slow
 def test_models_that_ship_alone_get_none(exported_run, tmp_path):
     """Verified where they are, with a report beside them."""
     shipping = ShippingFolder(tmp_path / "elsewhere")
@@ -247,6 +250,7 @@ def test_models_that_ship_alone_get_none(exported_run, tmp_path):
     assert {path.name for path in shipping.path.iterdir()} - before <= {".lock"}
 
 
+@pytest.mark.slow
 def test_what_a_run_holds_is_not_changed_by_it(exported_run):
     before = {path: path.read_bytes() for path in exported_run.rglob("*") if path.is_file()}
     assert hwnas("report", exported_run).returncode == 0

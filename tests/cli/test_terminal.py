@@ -128,6 +128,7 @@ def test_a_reader_that_has_read_enough_is_no_fault(table, options):
     assert done.stderr == "" or done.stderr.startswith("failed: ")
 
 
+@pytest.mark.slow
 def test_a_reader_that_reads_nothing_is_no_fault(table):
     for command in ("--help", f"table export '{table}'", "spaces list"):
         assert shell(f"'{HWNAS}' {command} | true").stderr == ""

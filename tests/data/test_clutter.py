@@ -94,6 +94,7 @@ def test_the_hard_ones_have_names_of_their_own(name, scene):
     np.testing.assert_array_equal(found.train.labels, labels)
 
 
+@pytest.mark.slow
 def test_without_a_number_it_trains_on_eight_thousand():
     found = data.load("clutter", resolution=16)
     assert (len(found.train), len(found.val), len(found.test)) == (8000, 2000, 2500)

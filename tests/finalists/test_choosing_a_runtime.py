@@ -128,6 +128,7 @@ def tables(tmp_path_factory, warm_processes):
 
 
 @pytest.mark.usefixtures("warm_processes")
+@pytest.mark.slow
 def test_runtimes_are_measured_and_the_fastest_without_a_table_says_what_to_type(
     tmp_path, tables, monkeypatch
 ):

@@ -89,6 +89,7 @@ def range_mj(tables):
     return model.energy.costs(space()).range
 
 
+@pytest.mark.slow
 def test_the_energy_of_what_was_found_is_measured_beside_its_limit(
     tables, range_mj, tmp_path, monkeypatch, warm_processes
 ):

@@ -342,6 +342,7 @@ def scaled_tables(tables: Path, folder: Path, factor: float) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_model_that_promises_too_much_is_found_out_by_measuring(tables, tmp_path):
     """All predictions are half of the truth: what is over budget is found out and never kept."""
     source = latency.find_table(Target("host", "litert", "fp32"), space(), tables)

@@ -63,6 +63,7 @@ def check(outcomes: list[Outcome], good: float) -> None:
     assert sum(found.spent for found in outcomes) <= 25 * count, "a loop is far below its bound on average"
 
 
+@pytest.mark.slow
 def test_what_can_be_proven_under_noise_is_used():
     """At least 85 % of what an oracle proves, in 9 of 10 of 40 worlds; the slow test asks for more of 200.
 

@@ -35,6 +35,7 @@ def bench(file: Path, *options: str) -> dict:
 
 
 @pytest.mark.parametrize("active", [(), ("--active",)])
+@pytest.mark.slow
 def test_a_device_like_a_source_is_found(file: Path, active: tuple[str, ...]) -> None:
     found = bench(file, "--sources", "a,b", "--samples", "10", *active)
     assert found["results"]["10"]["targets"]["c"]["hwnas"]["spearman"]["mean"] > 0.98

@@ -79,6 +79,7 @@ def test_nothing_explodes_where_a_network_took_almost_no_time() -> None:
 
 
 @pytest.mark.parametrize("noise", [0.05, 0.15])
+@pytest.mark.slow
 def test_intervals_hold_on_a_server_with_heavy_tails(noise: float) -> None:
     truth, inside = MATRIX @ costs([0, 0.6, 2.2, 4, 5], 10, 10), []
     for seed in range(8):

@@ -39,6 +39,7 @@ def energy_of(model: FittedModel) -> FittedModel:
 
 
 @pytest.mark.parametrize("kind", ["lookup", "regression", "posterior"])
+@pytest.mark.slow
 def test_energy_is_fitted_and_judged_beside_latency(kind: str, macro: SearchSpace, tmp_path: Path) -> None:
     fitted = latency.fit(counted(macro), macro, kind)
     energy = energy_of(fitted)

@@ -56,6 +56,7 @@ def test_what_candidates_do_to_one_another_is_found_and_noise_is_not() -> None:
     assert together < 0.4 * alone
 
 
+@pytest.mark.slow
 def test_a_new_device_shares_the_residuals_of_known_ones() -> None:
     known, residuals = {}, {}
     for seed in range(3):

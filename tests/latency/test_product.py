@@ -86,6 +86,7 @@ def test_powers_and_level_of_a_product_are_found() -> None:
     assert (np.abs(found.mean_ms - truth) <= 3 * found.std_ms + 1e-3 * truth).mean() > 0.9
 
 
+@pytest.mark.slow
 def test_networks_that_stop_at_once_do_not_explode() -> None:
     """From .005 ms to 60 ms: errors in proportion, no worse than sums or known devices combined."""
     truth = chain([0, 0.6, 3, 12], 0.005, 9, stops=True)

@@ -68,6 +68,7 @@ KNOWN = {f"device{seed}": device(seed) for seed in range(4)}
 
 @pytest.mark.parametrize("entries", [PHYSICAL, INDEXED], ids=["blocks", "indices"])
 @pytest.mark.parametrize("known", [KNOWN, {}], ids=["known", "none"])
+@pytest.mark.slow
 def test_more_networks_are_better(entries: Entries, known: dict[str, np.ndarray]) -> None:
     sizes = learn_sizes(entries, known)
     means = []

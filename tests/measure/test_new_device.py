@@ -62,6 +62,7 @@ def test_a_few_networks_make_a_model_of_a_new_device(known: Path) -> None:
     assert Path(said["table"]).read_bytes() == before, "what was measured is not measured again"
 
 
+@pytest.mark.slow
 def test_time_that_runs_out_is_said_and_the_same_goes_on(
     known: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -94,6 +94,7 @@ def test_units_that_are_alike_share_the_rows_of_one_table(stand, tmp_path):
     assert (tmp_path / "two" / "litert-int8.jsonl").read_text() == before, "asked again, nothing is measured"
 
 
+@pytest.mark.slow
 def test_a_unit_that_is_slower_is_kept_apart(stand, tmp_path, caplog):
     _, file = stand({}, {"factor": 1.06})
     table = profiled(file, tmp_path / "out")

@@ -175,6 +175,7 @@ def test_the_preflight(board, bundle):
 
 
 @pytest.mark.usefixtures("bundle", "gpu_bundle")
+@pytest.mark.slow
 def test_the_gpu_of_a_board_is_found_by_the_bundle_for_it(board):
     """With a Vulkan loader that is played: what runs is all but the GPU."""
     source = REPOSITORY / "tests" / "agents" / "played_vulkan.c"

@@ -189,6 +189,7 @@ def tables_of(folder, target):
     return folder
 
 
+@pytest.mark.slow
 def test_the_command_searches_every_size_from_a_trained_run(found, tmp_path, monkeypatch):
     """Its own teachers, one table for all; a size without a table is refused before anything is trained."""
     monkeypatch.setattr(train, "TrainConfig", Short)

@@ -74,6 +74,7 @@ def test_a_task_whose_worker_is_killed_is_done_by_another(cluster, tmp_path):
     assert all(len((tmp_path / name).read_text()) == 3 for name in "ab")
 
 
+@pytest.mark.slow
 def test_a_task_whose_workers_all_end_without_an_answer_is_reported(cluster, capfd):
     with pytest.raises(TaskLost, match="that had 1 was lost, 3 times in a row: see Ray's own logs"):
         list(ordered(cluster, ends, range(3)))
@@ -92,6 +93,7 @@ def test_many_tasks_with_workers_killed_at_random_are_answered_once_each(cluster
     assert sorted(answers) == list(range(60))
 
 
+@pytest.mark.slow
 def test_a_function_with_its_data_is_sent_once(cluster, tmp_path):
     heavy = Heavy(tmp_path / "notes", bytes(1_000_000))
     assert list(ordered(cluster, heavy, range(12))) == [n + 1_000_000 for n in range(12)]
@@ -144,6 +146,7 @@ def test_models_are_exported_elsewhere_as_they_are_here(cluster, tmp_path, monke
     assert not found["there"]["bad"].path.exists()
 
 
+@pytest.mark.slow
 def test_candidates_taught_elsewhere_are_those_taught_here(cluster, tmp_path, monkeypatch):
     """To the bit, with one thread each; workers read no file of this machine."""
     monkeypatch.setattr(layerwise, "opened", lambda _: nullcontext(cluster))
@@ -170,6 +173,7 @@ def test_a_second_cluster_in_one_process_is_refused(cluster):
         pass
 
 
+@pytest.mark.slow
 def test_who_has_not_the_token_gets_no_answer(cluster):
     """Ray listens on every network; the cluster that was started here is of this process alone."""
     import ray

@@ -44,6 +44,7 @@ def broken(exported_run):
     return exported_run
 
 
+@pytest.mark.slow
 def test_the_layers_that_int8_breaks_are_kept_and_no_others(broken, digits, monkeypatch):
     monkeypatch.setattr(keeping, "REMEDIES", ((), ("bias",)))
     options = ["--keep-int8-loss", "0.5", "--layers", "--calibration-images", "32"]
@@ -108,6 +109,7 @@ def test_layers_in_several_precisions_are_named_with_theirs():
     assert found.to_json()["layers"] == ["1.0", "2.0"]
 
 
+@pytest.mark.slow
 def test_nothing_is_kept_where_int8_does_no_harm(exported_run, digits):
     before = release.read_manifest(exported_run / "export")
     again = release.read_manifest(release.export_run(exported_run, digits, keep_int8_loss=2.0).parent)

@@ -145,6 +145,7 @@ def test_a_budget_on_executorch_can_be_verified(exported_run):
     assert own == pytest.approx(checked.manifest.test_value, abs=0.02)
 
 
+@pytest.mark.slow
 def test_files_of_another_precision_are_made_where_they_are_asked_for(exported_run):
     dataset = data.load("digits", resolution=16)
     shipped = release.export_run(exported_run, dataset, calibration_images=64, also=["16x8"]).parent

@@ -155,6 +155,7 @@ def test_nothing_is_measured_beside_an_anchor_that_is_wrong(tmp_path, transport)
 
 
 @pytest.mark.usefixtures("warm_processes")
+@pytest.mark.slow
 def test_a_precision_has_rows_of_its_own(tmp_path):
     """The CPU path of the real agent, from the exporter to the table."""
     space, here = spaces.load("macro", resolution=8), device.load("host")

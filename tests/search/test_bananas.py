@@ -119,6 +119,7 @@ def test_it_is_trained_once_a_batch(monkeypatch):
     assert fitted == [8, 12, 16]
 
 
+@pytest.mark.slow
 def test_it_finds_better_networks_than_random_search():
     task = task_in("macro", 0.5)
 

@@ -106,6 +106,7 @@ def test_the_best_is_not_the_luckiest_sample():
     assert task.evaluate(task.space.architecture(adapter.best().indices)) > max(truth) - 0.01
 
 
+@pytest.mark.slow
 def test_it_finds_better_networks_than_random_search():
     task = task_in("macro", 0.5, noise=0.003)
 

@@ -40,6 +40,7 @@ def test_the_dominant_eigenvalue_of_a_known_hessian():
     assert flat == 0
 
 
+@pytest.mark.slow
 def test_it_is_that_of_the_supernets_own_loss_by_second_derivatives(monkeypatch):
     """Against the Hessian that autograd makes of the same loss, also where training is in bfloat16."""
     strategy = FBNet(warmup_steps=0, steps=20, curvatures=1)
