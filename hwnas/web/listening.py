@@ -39,4 +39,5 @@ def listen(application: Any, host: str, port: int, ready: Callable[[], object]) 
 
 
 def _why(error: OSError) -> str:
-    return os.strerror(error.errno) if (error.errno or 0) > 0 else str(error)  # names that lead nowhere
+    number = error.errno or 0  # below 0 for names that lead nowhere
+    return os.strerror(number) if number > 0 else str(error)
