@@ -72,7 +72,7 @@ def test_samples_are_long_enough_and_raw(runtime: str, precision: str, models: M
     longer = sorted(busy - ns for ns, busy in zip(samples, reply["thread_ns"], strict=True))
     assert longer[1] <= 100_000, "of three, one may be held up between the two clocks"
     assert min(samples) >= 0.9 * 2_000_000
-    assert reply["inner"] > 1
+    assert reply["inner"] > 1 or reply["first_run_ns"] > 2_000_000, "what is short is repeated"
     assert reply["warmup_runs"] >= 2
     assert reply["affinity"]
 
