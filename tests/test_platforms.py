@@ -84,6 +84,7 @@ HIDDEN = {
 NAMED = {f"{module}.{name}" for module, names in OTHERS.items() for name in names}
 GUARDED = {
     ("children.py", "signal.pthread_sigmask"): "asked for first",
+    ("cli/_runlog.py", "fcntl"): "an ImportError is caught",
     ("data/images.py", "os.sysconf"): "an AttributeError is caught",
     ("measure/doctor.py", "os.sysconf"): "only of processes that stand in /proc",
     ("transport/local.py", "os.killpg"): "only of agents, which start on Linux alone",
