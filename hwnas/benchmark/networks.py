@@ -48,8 +48,7 @@ def made(asked: Asked, folder: Path, tell: Callable[[str], None]) -> list[Path]:
         for (_, precision), runtime in made_for.items():
             tell(f"making {name} in {precision} as {runtime.format.suffix}")
             lowered = lower(module, shape, runtime.name, precision, calibration=images, check=False)
-            infix = "" if precision == "fp32" else f".{precision}"
-            found.append(folder / f"{name}{infix}{lowered.suffix}")
+            found.append(folder / _file(name, precision, lowered.suffix))
             files.write_atomic(found[-1], lowered.model)
     return found
 
@@ -60,8 +59,11 @@ def planned(asked: Asked) -> Iterator[tuple[str, str, Runtime]]:
     for text in asked.networks:
         name, _ = _network(text)
         for (_, precision), runtime in made_for.items():
-            infix = "" if precision == "fp32" else f".{precision}"
-            yield f"{name}{infix}{runtime.format.suffix}", precision, runtime
+            yield _file(name, precision, runtime.format.suffix), precision, runtime
+
+
+def _file(name: str, precision: str, suffix: str) -> str:
+    return f"{name}{'' if precision == 'fp32' else f'.{precision}'}{suffix}"
 
 
 def _made_for(asked: Asked) -> dict[tuple[str, str], Runtime]:

@@ -13,7 +13,8 @@ from hwnas import device, shelf
 from hwnas.cli import _usage
 from hwnas.cli._app import App, Json, app, emit_json, out, print_table
 from hwnas.cli._checks import show_check
-from hwnas.errors import DeviceError, HwnasError
+from hwnas.cli._serving import Host, Port, not_installed, told
+from hwnas.errors import DeviceError
 from hwnas.web import tokens
 
 devices = App(no_args_is_help=True, help="Devices that can be measured on.")
@@ -139,14 +140,8 @@ def serve(
     token_file: Annotated[
         Path, typer.Option(help="File of the token that borrowers show; made where it is not there.")
     ],
-    host: Annotated[
-        str,
-        typer.Option(
-            help="Where it listens; over a network, behind a proxy with TLS.",
-            callback=_usage.checked(_usage.host),
-        ),
-    ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535)] = 8750,
+    host: Host = "127.0.0.1",
+    port: Port = 8750,
     lease_s: Annotated[
         float,
         typer.Option(min=1, max=86400, help="Seconds that a lease lasts which its holder does not renew."),
@@ -158,21 +153,13 @@ def serve(
     try:
         from hwnas.shelf import service
     except ImportError as error:
-        raise HwnasError(
-            "the service of a shelf must have FastAPI and uvicorn, but they are not installed: run "
-            "`pip install 'hwnas[shelf]'`"
-        ) from error
+        raise not_installed("the service of a shelf", "shelf") from error
     stand = shelf.read(path)
     if stand.service:
         raise DeviceError(f"a service must have units to give out, but {path} borrows from {stand.service}")
     token = tokens.made_in(token_file)
-
-    def told() -> None:
-        said = f"{len(stand.units)} units are given out at http://{host}:{port}; token in {token_file}"
-        out.print(said, soft_wrap=True)
-        out.file.flush()
-
-    service.serve(Desk(stand, lease_s), token, host, port, told)
+    said = f"{len(stand.units)} units are given out at http://{host}:{port}; token in {token_file}"
+    service.serve(Desk(stand, lease_s), token, host, port, lambda: told(said))
 
 
 @devices.command()

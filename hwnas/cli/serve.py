@@ -7,16 +7,10 @@ from typing import Annotated
 
 import typer
 
-from hwnas.cli import _usage
-from hwnas.cli._app import app, out
+from hwnas.cli._app import app
+from hwnas.cli._serving import Host, Port, not_installed, told
 from hwnas.errors import HwnasError
 from hwnas.web import tokens
-
-
-def told(address: str) -> None:
-    """Print where to look, at once."""
-    out.print(address, soft_wrap=True, highlight=False, markup=False)
-    out.file.flush()
 
 
 @app.command()
@@ -24,14 +18,8 @@ def serve(
     runs: Annotated[
         list[Path], typer.Argument(help="Folder of run folders, or a run folder; several may be given.")
     ],
-    host: Annotated[
-        str,
-        typer.Option(
-            help="Where it listens; over a network, behind a proxy with TLS.",
-            callback=_usage.checked(_usage.host),
-        ),
-    ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535)] = 8760,
+    host: Host = "127.0.0.1",
+    port: Port = 8760,
     token_file: Annotated[
         Path | None,
         typer.Option(help="File of the token; made where it is not there. By default a new token each time."),
@@ -47,10 +35,7 @@ def serve(
     try:
         from hwnas.serve import service
     except ImportError as error:
-        raise HwnasError(
-            "hwnas serve must have FastAPI and uvicorn, but they are not installed: run "
-            "`pip install 'hwnas[serve]'`"
-        ) from error
+        raise not_installed("hwnas serve", "serve") from error
     from hwnas.serve.catalogue import Catalogue
 
     token = tokens.new() if token_file is None else tokens.made_in(token_file)

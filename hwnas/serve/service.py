@@ -20,10 +20,9 @@ from hwnas.errors import HwnasError
 from hwnas.report import _page
 from hwnas.serve import pages
 from hwnas.serve.catalogue import Catalogue
-from hwnas.web import tokens
+from hwnas.web import LOOPBACK, tokens
 from hwnas.web.listening import listen
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  (what an explicit --host may say)
 _HEADERS = {
     "Cache-Control": "no-store",

@@ -15,10 +15,10 @@ from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_ope
 from hwnas.errors import TransportError
 from hwnas.shelf.file import Unit
 from hwnas.shelf.leasing import Holding, own_name
+from hwnas.web import LOOPBACK
 
 _ANSWER_S = 10.0  # the longest that an answer takes
 _RENEWED = 4  # times within the length of a lease that it is renewed
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _TRUSTED = 0.75  # part of it after which one that could not be renewed is given up, before the service does
 
 
@@ -39,7 +39,7 @@ class Service:
 
     def __init__(self, address: str, token: str) -> None:
         self._address, self._token = address, token
-        is_here = urlsplit(address).hostname in _LOOPBACK
+        is_here = urlsplit(address).hostname in LOOPBACK
         self._opener = build_opener(_NoRedirect, *([ProxyHandler({})] if is_here else ()))
 
     def take(self, device: str) -> ServiceLease | None:

@@ -95,11 +95,12 @@ class MLflow:
         part = path.with_name(f".{path.name}.{os.getpid()}.part")
         try:
             MlflowClient(f"{_SQLITE}{part}").get_experiment_by_name(_USUAL)
-            with suppress(FileExistsError):  # another run has made it meanwhile
+            with suppress(OSError):  # another run has made it, or there are no links: MLflow makes it itself
                 os.link(part, path)
         finally:
             for left in path.parent.glob(f"{part.name}*"):
-                left.unlink(missing_ok=True)
+                with suppress(OSError):  # still open, where that keeps a file
+                    left.unlink(missing_ok=True)
 
     def _experiment(self) -> str:
         name = os.environ.get(_EXPERIMENT, _USUAL)
