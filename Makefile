@@ -5,8 +5,7 @@ BIN := $(VENV)/bin
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-# Others that are tried, where they are installed, and the tests that say most for the least time.
-PYTHONS ?= python3.12 python3.13
+# The tests that say most for the least time, for the other Pythons.
 QUICK := tests/test_platforms.py tests/test_shown.py tests/test_space.py tests/test_budget.py tests/statistics \
 	tests/tables tests/latency tests/blocks tests/search/test_one_process.py tests/export/test_tflite.py
 
@@ -33,11 +32,12 @@ dist: $(VENV)/.stamp-dev  ## The same, and what an index gets, with a list of al
 	$(BIN)/python tools/check_wheel.py --keep dist
 
 pythons:  ## With every other Python that is here: everything is imported, and a good part of the tests run.
-	@set -e; for python in $(PYTHONS); do \
-		if ! command -v $$python; then echo "$$python is not here"; continue; fi; \
-		test -x build/$$python/bin/python || $$python -m venv build/$$python; \
-		build/$$python/bin/python -m pip install --quiet --editable . optuna pandas pytest pytest-xdist; \
-		OMP_NUM_THREADS=1 build/$$python/bin/python -m pytest --quiet $(QUICK); \
+	@set -e; for python in $$($(PYTHON) tools/other_pythons.py); do \
+		env=build/$$($$python -c 'import sys; print(f"python{sys.version_info.major}.{sys.version_info.minor}")'); \
+		echo "$$python, in $$env"; \
+		test -x $$env/bin/python || $$python -m venv $$env; \
+		$$env/bin/python -m pip install --quiet --editable . optuna pandas pytest pytest-xdist; \
+		OMP_NUM_THREADS=1 $$env/bin/python -m pytest --quiet $(QUICK); \
 	done
 
 docs: $(VENV)/.stamp-dev  ## The documentation as a site in build/docs; a broken link is an error.

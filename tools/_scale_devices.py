@@ -17,8 +17,9 @@ import _bench
 from hwnas import device as devices
 from hwnas import files, measure, shelf, spaces
 from hwnas.measure import ProfileOptions
-from hwnas.shelf.client import Service, token_of
+from hwnas.shelf.client import Service
 from hwnas.tables.table import LatencyTable
+from hwnas.web import tokens
 
 TESTS = Path(__file__).resolve().parents[1] / "tests"
 SLEEP_S = 0.25  # of every model of the agent that sleeps, anchors among them
@@ -180,7 +181,7 @@ def _until_answers(address: str, token: Path) -> None:
 
     for _ in range(300):
         try:
-            Service(address, token_of(token)).holdings()
+            Service(address, tokens.read(token)).holdings()
         except HwnasError:
             time.sleep(0.1)
         else:

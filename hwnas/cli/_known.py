@@ -140,11 +140,21 @@ class Teacher:
 
     def adapt(self) -> None:
         """Train it on the images, where it was not."""
+        from hwnas.train.config import in_steps
         from hwnas.train.training import train_run
 
         if self.config is None or RunFolder(self.run).train.exists():
             return
-        train_run(self.run, self.config, dataset=self.dataset, start=self.start, on_epoch=self._show)
+        what = f"adapting {self.name}"
+        with err.status(what) as status:
+            train_run(
+                self.run,
+                self.config,
+                dataset=self.dataset,
+                start=self.start,
+                on_epoch=self._show,
+                on_step=in_steps(status.update, what),
+            )
 
     def _show(self, record: EpochRecord) -> None:
         value = record.metric.text(record.val_value, 2)

@@ -106,6 +106,7 @@ def _trained(
     from hwnas.settings import requests
     from hwnas.settings.kinds import Origin
     from hwnas.train.adapting import require_begun, teacher_of
+    from hwnas.train.config import in_steps
     from hwnas.train.teacher import require_teacher
     from hwnas.train.training import train_run
 
@@ -129,7 +130,7 @@ def _trained(
         _usage.no_effect(context, "weights", "resolution", "task", needs="with --from")
         if not from_seed:
             require_begun(run)
-    with followed(run, loggers, TRAIN) as following:
+    with followed(run, loggers, TRAIN) as following, err.status("training") as status:
 
         def on_epoch(epoch: EpochRecord) -> None:
             show_epoch(epoch)
@@ -143,6 +144,7 @@ def _trained(
             teacher=teacher,
             start=start,
             on_epoch=on_epoch,
+            on_step=in_steps(status.update, "training"),
         )
 
 

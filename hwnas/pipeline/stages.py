@@ -53,6 +53,20 @@ def _require_of_teacher(config: Config, teacher: Path) -> None:
         raise HwnasError(f"the space must be that of the teacher, {name}, but got {space}: set space to it")
 
 
+class _Training:
+    """Says how far a training is and what it reached, and lets those know who follow it."""
+
+    def __init__(self, say: Say, name: str, following: Following) -> None:
+        self._say, self._name, self._following, self._reached = say, name, following, ""
+
+    def on_step(self, done: int, steps: int) -> None:
+        self._say(f"{self._name}: step {done} of {steps}{self._reached}")
+
+    def on_epoch(self, record: EpochRecord) -> None:
+        self._reached = f", validation {record.metric.text(record.val_value)} after epoch {record.epoch}"
+        self._following.epoch(record.to_json())
+
+
 class Stages:
     """Makes the stages of a run one after another: a later one may only be made after an earlier.
 
@@ -290,11 +304,6 @@ class Stages:
             from hwnas.search.oneshot.inherit import inherited
             from hwnas.train.training import train_run
 
-            def on_epoch(following: Following, name: str, record: EpochRecord) -> None:
-                epochs = f"epoch {record.epoch}/{record.epochs}"
-                say(f"{name}: {epochs}, validation {record.metric.text(record.val_value)}")
-                following.epoch(record.to_json())
-
             for run in runs:
                 say(run.path.name)
                 if run.train.exists():
@@ -302,8 +311,16 @@ class Stages:
                 start = partial(inherited, run.path) if inherits else None
                 dataset = self._images.of(records.search(run.path).data)
                 with followed(run.path, self._trackers, TRAIN) as following:
-                    tell = partial(on_epoch, following, run.path.name)
-                    train_run(run.path, config, dataset=dataset, teacher=teacher, start=start, on_epoch=tell)
+                    training = _Training(say, run.path.name, following)
+                    train_run(
+                        run.path,
+                        config,
+                        dataset=dataset,
+                        teacher=teacher,
+                        start=start,
+                        on_epoch=training.on_epoch,
+                        on_step=training.on_step,
+                    )
 
         settings = {"config": asdict(config), "data": self._images.settings, "seed": self._config.basics.seed}
         settings |= {"init": "supernet" if inherits else "seed", "teacher": self._teacher}

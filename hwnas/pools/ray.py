@@ -15,7 +15,8 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ from hwnas.pools.spec import PoolSpec
 _HELLO_S = 120.0  # until a first worker has imported hwnas
 _LISTENER_S = 10.0
 _TOKEN = Path("~/.ray/auth_token")  # where Ray keeps it
+_ENDED_S = 10.0  # until what was killed is no more
+_LATE = "timed out during startup"  # what Ray says where a machine was too busy
 _COUNTED_S = 2.0  # so long a count of the cluster's machines holds
 
 
@@ -168,22 +171,57 @@ def _join(ray: Any, spec: PoolSpec, address: str | None) -> None:
     environment: dict[str, Any] = {"worker_process_setup_hook": "hwnas.plugins.ready"}
     if inherited := os.environ.get(plugins.ENVIRONMENT):
         environment["env_vars"] = {plugins.ENVIRONMENT: inherited}
-    new = {} if address else {"include_dashboard": False}
     try:
         _require_listener(address)
-        ray.init(
+        init = partial(
+            ray.init,
             address=f"ray://{spec.address}" if spec.address else None,
             runtime_env=environment,
             log_to_driver=False,
             logging_level=logging.ERROR,
-            **new,
         )
+        if address:
+            init()
+        else:
+            _start(partial(init, include_dashboard=False))
     except Exception as error:  # Ray raises bare ones as well, where a machine is too busy to start it
         raise HwnasError(
             f"a Ray cluster must be reachable, but {address or 'a new one of this machine'} is not: "
             f"{_line(error)}: see whether `ray start --head` runs there, with the same Ray and Python, "
             "and whether this machine has its token, in RAY_AUTH_TOKEN"
         ) from error
+
+
+def _start(init: Callable[[], object]) -> None:
+    """Start a cluster of this machine, a second time where it was too busy for the half minute Ray gives it.
+
+    What a start that failed leaves running would stay until this process ends.
+    """
+    import psutil  # of the extra, as Ray is
+
+    for is_last in (False, True):
+        before = set(_programs_of_ray())
+        try:
+            init()
+            return
+        except Exception as error:
+            left = set(_programs_of_ray()) - before
+            for program in left:
+                with suppress(psutil.NoSuchProcess):
+                    program.kill()
+            psutil.wait_procs(left, _ENDED_S)
+            if is_last or _LATE not in str(error):
+                raise
+
+
+def _programs_of_ray() -> Iterator[Any]:
+    """Those that this process has begun, and theirs."""
+    import psutil
+
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            if any("/ray/" in word for word in child.cmdline()):
+                yield child
 
 
 def _require_listener(address: str | None) -> None:

@@ -323,6 +323,15 @@ class TrainResult:
         return sum(record.seconds for record in self.history)
 
 
+OnStep = Callable[[int, int], None]
+"""Is told how many steps of a training are done, and of how many."""
+
+
+def in_steps(tell: Callable[[str], None], what: str) -> OnStep:
+    """The callback of those who tell people how far a training is within an epoch."""
+    return lambda done, steps: tell(f"{what}: step {done} of {steps}")
+
+
 def in_epochs(tell: Callable[[str], None], what: str) -> Callable[[EpochRecord], None]:
     """The callback of those who tell people what is trained, and how far it is."""
     return lambda record: tell(f"{what}: epoch {record.epoch}/{record.epochs}")

@@ -33,7 +33,7 @@ from hwnas.train import checkpoint as files
 from hwnas.train import norms, optim, ranks
 from hwnas.train.auxiliary import heads_for, require_possible
 from hwnas.train.average import averaged
-from hwnas.train.config import EpochRecord, Kept, TrainConfig, TrainResult
+from hwnas.train.config import EpochRecord, Kept, OnStep, TrainConfig, TrainResult
 from hwnas.train.divergence import Watch
 from hwnas.train.frozen import near_image
 from hwnas.train.loss import BatchLoss, TrainingLoss
@@ -69,6 +69,7 @@ def fit(
     before_epoch: Callable[[], None] = lambda: None,
     recalibrate: Callable[[Iterable[torch.Tensor]], None] | None = None,
     on_epoch: Callable[[EpochRecord], None] = lambda _: None,
+    on_step: OnStep = lambda _done, _steps: None,
 ) -> TrainResult:
     """Train the weights of a network on the training split.
 
@@ -92,6 +93,7 @@ def fit(
         recalibrate: Estimates the model's batch-norm statistics anew from batches of training
             images; by default with all layers normalising by the batch.
         on_epoch: Called after every epoch, in the first process.
+        on_step: Called after every step, in the first process.
 
     Raises:
         Diverged: The loss became NaN or far too high.
@@ -104,7 +106,7 @@ def fit(
     if not fresh:
         settings = replace(settings, head_epochs=0, frozen_stride=0)  # all of it knows as much
     trainer = _Fit(model, data, settings, teacher, origin or {}, frozenset(fresh or ()))
-    trainer.run(checkpoint, before_epoch, on_epoch)
+    trainer.run(checkpoint, before_epoch, on_epoch, on_step)
     return trainer.settle(
         recalibrate or partial(statistics.recalibrate, trainer.model, frozen=trainer.frozen)
     )
@@ -166,13 +168,15 @@ class _Fit:
         checkpoint: Path | None,
         before_epoch: Callable[[], None],
         on_epoch: Callable[[EpochRecord], None],
+        on_step: OnStep,
     ) -> None:
         if checkpoint is not None and checkpoint.exists():
             self._resume(checkpoint)
         self._require_same()
+        is_first = ranks.rank() == 0
         while len(self.history) < self.epochs:
             before_epoch()
-            record = self._epoch(len(self.history) + 1)
+            record = self._epoch(len(self.history) + 1, on_step if is_first else lambda _done, _steps: None)
             self.history.append(record)
             if record.epoch == 1 or self._worth(record.val) > self._worth(
                 self.history[self.best_epoch - 1].val
@@ -180,9 +184,9 @@ class _Fit:
                 self.best, self.best_epoch = self._weights(), record.epoch
             wanted = (self.best_epoch, record.epoch)
             self.seen = {epoch: found for epoch, found in self.seen.items() if epoch in wanted}
-            if checkpoint is not None and ranks.rank() == 0:
+            if checkpoint is not None and is_first:
                 self._save(checkpoint)
-            if ranks.rank() == 0:
+            if is_first:
                 on_epoch(record)
 
     def settle(self, recalibrate: Callable[[Iterable[torch.Tensor]], None]) -> TrainResult:
@@ -220,7 +224,7 @@ class _Fit:
     def _copied(model: nn.Module) -> files.Tensors:
         return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
 
-    def _epoch(self, epoch: int) -> EpochRecord:
+    def _epoch(self, epoch: int, on_step: OnStep) -> EpochRecord:
         began = time.perf_counter()
         config = self.config
         order, mixing = (np.random.default_rng([config.seed, epoch, *part]) for part in ((), (1,)))
@@ -230,10 +234,12 @@ class _Fit:
         batches = self.batches.epoch("train", self.batch_size, order, augmented=config.augment)
         with norms.shared(self.model):
             for number, (images, targets) in enumerate(batches):
-                outcome = self._step(images, targets, mixing, (epoch - 1) * steps + number, steps)
+                step = (epoch - 1) * steps + number
+                outcome = self._step(images, targets, mixing, step, steps)
                 loss += float(outcome.loss.detach()) * len(targets)
                 total += float(outcome.total)
                 count += len(targets)
+                on_step(step + 1, steps * self.epochs)
         self.seen[epoch] = self._look(self.model if self.average is None else self.average)
         val = self.seen[epoch].score
         optim.check_finite(val.loss, f"on validation after epoch {epoch}")

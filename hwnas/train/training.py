@@ -21,7 +21,7 @@ from hwnas.space import Architecture
 from hwnas.statistics.verdict import FAIL, PASS
 from hwnas.train import optim, ranks
 from hwnas.train.checkpoint import copy_into, packed_weights
-from hwnas.train.config import EpochRecord, TrainConfig
+from hwnas.train.config import EpochRecord, OnStep, TrainConfig
 from hwnas.train.convergence import rise
 from hwnas.train.fitting import fit, new_network
 from hwnas.train.scoring import predictions
@@ -57,6 +57,7 @@ def train_run(
     teacher: Path | None = None,
     start: Begins | None = None,
     on_epoch: Callable[[EpochRecord], None] = lambda _: None,
+    on_step: OnStep = lambda _done, _steps: None,
 ) -> TrainingRecord:
     """Train the architecture of a run and look at the test split, once.
 
@@ -73,6 +74,7 @@ def train_run(
         start: Says which weights to begin with; by default they follow from the seed, but for those that the
             space has of a known network.
         on_epoch: Called after every epoch, in the first process.
+        on_step: Called after every step, in the first process.
 
     Returns:
         What ``train.json`` holds, in every process.
@@ -82,7 +84,7 @@ def train_run(
         TrainingError: Training cannot go on.
     """
     with ranks.joined(optim.pick_device(config.device)):
-        record = _trained(run, config, source, dataset, teacher, start, on_epoch)
+        record = _trained(run, config, source, dataset, teacher, start, on_epoch, on_step)
         ranks.wait()  # nobody ends before all is written
     return record
 
@@ -95,6 +97,7 @@ def _trained(
     teacher: Path | None,
     start: Begins | None,
     on_epoch: Callable[[EpochRecord], None],
+    on_step: OnStep,
 ) -> TrainingRecord:
     arch = spaces.architecture_from_json(records.arch(run))
     search = records.search(run)
@@ -117,6 +120,7 @@ def _trained(
             fresh=None if begun is None else _begin(model, begun),
             checkpoint=checkpoint,
             on_epoch=on_epoch,
+            on_step=on_step,
         )
     except Diverged:  # to go on would only diverge again, and other settings would be refused
         checkpoint.unlink(missing_ok=True)

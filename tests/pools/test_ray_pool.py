@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from pool_helpers import Heavy, briefly, broken, dies_twice, ends, process_of, refused, slept, squared
@@ -30,6 +31,7 @@ from hwnas.evaluators.supernet.config import OneShotConfig
 from hwnas.measure import models
 from hwnas.measure.plan import Item
 from hwnas.pools import HERE, PoolSpec, opened, ordered, unordered
+from hwnas.pools.ray import _start
 from hwnas.train import TrainConfig
 
 if find_spec("ray") is None:  # to import it here would settle how it is
@@ -166,6 +168,24 @@ def test_candidates_taught_elsewhere_are_those_taught_here(cluster, tmp_path, mo
     finally:
         torch.set_num_threads(threads)
     assert all(torch.equal(value, found[1][name]) for name, value in found[0].items())
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_start_that_a_busy_machine_missed_is_tried_once_more_and_leaves_nothing(times):
+    """Ray gives it half a minute, and lets run what it has begun by then."""
+    begun = []
+
+    def init():
+        begun.append(subprocess.Popen([sys.executable, "-c", "input()", "/ray/gcs"], stdin=subprocess.PIPE))
+        if len(begun) <= times:
+            raise Exception("The current node timed out during startup.")
+
+    with pytest.raises(Exception, match="timed out") if times == 2 else nullcontext():
+        _start(init)
+    assert [psutil.pid_exists(program.pid) for program in begun] == [False] * times + [True] * (2 - times)
+    for program in begun:
+        with suppress(BrokenPipeError):
+            program.communicate(b"\n", 30)
 
 
 def test_a_second_cluster_in_one_process_is_refused(cluster):

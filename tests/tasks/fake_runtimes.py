@@ -7,7 +7,8 @@ FAKES = {
     "model.tflite": "",
     "onnxruntime.py": """
 import numpy as np
-class SessionOptions: pass
+class SessionOptions:
+    def add_session_config_entry(self, key, value): pass
 class InferenceSession:
     def __init__(self, path, options): pass
     def get_inputs(self): return [type("Input", (), {"name": "it"})]
