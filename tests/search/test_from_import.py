@@ -182,7 +182,7 @@ def test_it_is_verified_and_compared_like_any_other(teacher, tmp_path, monkeypat
     assert found.variants[0].value > 0.6
     monkeypatch.setattr(own, "_KNOWN", {})
     record = files.read_json(RunFolder(run).train, "training")
-    record["config"] |= {"epochs": 3, "batch_size": 16, "learning_rate": 0.05}  # whatever begins anew learns
+    record["config"] |= {"epochs": 12, "batch_size": 16, "learning_rate": 0.05}  # whatever begins anew learns
     files.write_json(RunFolder(run).train, record)
     result = compare(run, host, against=["mobilenetv2-0.1"], variants=["litert-fp32"], options=form(2))
     assert [row.name for row in result.networks] == ["found", "mobilenetv2-0.1"]
