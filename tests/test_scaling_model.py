@@ -102,6 +102,7 @@ def test_units_are_greeted_together():
     assert took < 20 * 0.2 / 2
 
 
+@pytest.mark.slow
 def test_the_bench_prints_where_the_time_goes(tmp_path, monkeypatch, capsys):
     asked = {"seconds": {"100": 0.001, "10000": 0.002}, "resumed_s": 1.0, "front_s": 1.0}
     known = {

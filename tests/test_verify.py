@@ -221,6 +221,7 @@ def test_one_image_of_few_cannot_tell_a_lost_point():
     assert checks.quality(found_19_of_20, 0.95, "int8", task).is_pass
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("hurried")
 def test_a_network_that_learned_nothing_fails_with_and_without_its_data(exported_run):
     """Its files are as they were exported: only what it answers is worthless."""
@@ -310,6 +311,7 @@ def test_a_promise_in_fp16_is_of_the_file_in_fp32(exported_run):
     assert any("not looked at in the precision of bare/torch_cuda-fp16-gpu" in note for note in found.notes)
 
 
+@pytest.mark.slow
 def test_each_budget_of_a_model_has_its_own_row_and_verdict(exported_run):
     """The same file with one thread and with two: one can be kept and the other one not."""
     shipped = exported_run / "export"
@@ -346,6 +348,7 @@ def test_an_accuracy_that_was_verified_stands_where_the_data_are_not_looked_at(e
     assert f"those verified before ({looked.verified})" in again.notes[0]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("hurried")
 def test_a_further_test_set_is_stated_beside_the_own_one(exported_run, tmp_path):
     shipped = exported_run / "export"
@@ -364,6 +367,7 @@ def test_a_further_test_set_is_stated_beside_the_own_one(exported_run, tmp_path)
     assert str(tmp_path) not in (shipped / release.MANIFEST).read_text()
 
 
+@pytest.mark.slow
 def test_from_python_other_data_are_a_further_test_set_too(exported_run, tmp_path):
     import hwnas
 
@@ -621,6 +625,7 @@ def test_what_is_wrong_is_one_sentence(exported_run, damage):
     assert message in str(done.exception)
 
 
+@pytest.mark.slow
 def test_the_program_says_it_in_one_line_and_ends_with_exit_code_1(exported_run):
     _flip(exported_run / "export")
     done = hwnas("verify", exported_run / "export")

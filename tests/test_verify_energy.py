@@ -51,6 +51,7 @@ def verified(shipped, root, monkeypatch, **given):
     return verify(shipped, HOST, None, options=ROUNDS, **given)
 
 
+@pytest.mark.slow
 def test_what_ships_is_counted_and_judged_by_its_interval(shipped, tmp_path, monkeypatch, capsys):
     limit(shipped, 1e-3)
     with powercap.moving(tmp_path / "powercap", step_s=0.0005) as root:
@@ -73,6 +74,7 @@ def test_what_ships_is_counted_and_judged_by_its_interval(shipped, tmp_path, mon
     assert f"What ships, {NAME} on host: {counted.said}." in _budgets.headline(_record.read(shipped.parent))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_coarse", [False, True])
 def test_a_counter_that_is_missing_or_too_coarse_is_not_proven_and_takes_no_latency(
     shipped, tmp_path, monkeypatch, is_coarse

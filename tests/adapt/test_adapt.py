@@ -93,6 +93,7 @@ def test_what_ships_keeps_the_budget_and_is_a_run_like_any_other(exported_run, t
     assert taken.what in page
 
 
+@pytest.mark.slow
 def test_a_rung_that_is_enough_ends_the_climb(exported_run, tmp_path, by_size):
     """The whole network keeps a budget above what it takes: nothing is narrowed, nothing is trained again."""
     to = tmp_path / "adapted"
@@ -136,6 +137,7 @@ def test_smaller_images_are_tried_before_fewer_channels(exported_run, tmp_path, 
     assert records.trained(to).data["resolution"] == 8
 
 
+@pytest.mark.slow
 def test_it_measures(exported_run, tmp_path, monkeypatch):
     """The real clock: numbers of no worth, but all of the way there and back."""
     monkeypatch.setattr(costs, "_NETWORKS", 7)
@@ -151,6 +153,7 @@ def test_it_measures(exported_run, tmp_path, monkeypatch):
         assert (tmp_path / "adapted" / RunFolder.train).exists()
 
 
+@pytest.mark.slow
 def test_nothing_that_keeps_the_budget_is_said_and_trains_nothing(exported_run, tmp_path, by_size):
     to = tmp_path / "adapted"
     record = adapted(exported_run, to, "1%", replace(FEW, rungs=("runtime", "widths")))
@@ -164,6 +167,7 @@ def test_nothing_that_keeps_the_budget_is_said_and_trains_nothing(exported_run, 
         require_kept(record)
 
 
+@pytest.mark.slow
 def test_the_command_says_what_was_tried_with_its_intervals_and_why_the_rest_came_to_nothing(
     exported_run, tmp_path, by_size
 ):
@@ -301,6 +305,7 @@ def test_another_run_is_never_written_over(exported_run, tmp_path, by_size):
         adapted(exported_run, to)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rung", ["widths", "resolution"])
 def test_a_training_that_was_cut_off_goes_on_with_what_was_taken(
     exported_run, tmp_path, by_size, monkeypatch, rung

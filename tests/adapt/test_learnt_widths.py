@@ -139,6 +139,7 @@ def test_a_limit_that_nothing_keeps_is_refused_in_a_sentence(subject: Subject, c
             STRATEGIES[name](subject, costs, str).propose(0.9 * costs.range[0])
 
 
+@pytest.mark.slow
 def test_netadapt_goes_down_step_by_step_on_other_images_each_time(subject: Subject, costs: Cost) -> None:
     said: list[str] = []
     strategy = NetAdapt(subject, costs, said.append, images=64)

@@ -24,6 +24,7 @@ def watts(energy: dict[str, Any]) -> float:
     return energy["uj"] * 1e3 / energy["elapsed_ns"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_the_span_of_the_samples_is_counted_and_long_enough(runtime: str, models: Models, root: Path) -> None:
     model = models[runtime, "int8"]

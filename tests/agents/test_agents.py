@@ -156,6 +156,7 @@ def test_what_comes_before_the_samples_is_told_of_a_fresh_model(runtime: str, mo
     assert again["peak_memory_bytes"] is fresh["peak_memory_bytes"] is None, "they share what the first took"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 def test_openvino_optimises_a_model_once_a_session(precision: str, models: Models, tmp_path: Path) -> None:
     pytest.importorskip("openvino")

@@ -401,6 +401,7 @@ def test_what_is_not_told_of_a_gpu_is_not_made_up(played, agent, monkeypatch):
         assert list(played.conditions()["gpu"].values()) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not NO_GPU, reason="there is a GPU")
 def test_a_gpu_that_is_not_there_is_a_sentence():
     here = device.load("host-gpu")

@@ -118,6 +118,7 @@ def test_operations_are_timed_where_the_runtime_can(measured):
     assert sum(item.us for item in convolutions) > 0
 
 
+@pytest.mark.slow
 def test_a_budget_is_kept_broken_or_not_proven(measured, networks):
     assert {row.verdict.word for row in measured.rows} <= {"PASS", "NOT PROVEN"}
     one = networks["net-fp32.onnx"]
@@ -242,6 +243,7 @@ def test_an_fp32_file_is_measured_in_another_precision(networks, tmp_path, monke
     assert "host/torch_cuda-bf16" in (tmp_path / "page.html").read_text()
 
 
+@pytest.mark.slow
 def test_what_is_not_computed_as_asked_is_said(hwnas_measure, networks):
     whole = networks["net-int8.onnx"]
     found = run(networks["net-fp32.onnx"], precisions=("int8",))
@@ -275,6 +277,7 @@ def test_operators_outside_the_delegate_are_named(tmp_path, networks):
     assert (row.placement.nodes, row.placement.outside) == (27, 0), "the delegate keeps variables itself"
 
 
+@pytest.mark.slow
 def test_open_dimensions_several_inputs_and_threads(tmp_path, networks):
     lite = strangers.changed(networks["net-fp32.tflite"], tmp_path / "open.tflite", strangers.open_sides)
     onnx = strangers.convolution(tmp_path / "open.onnx", ["n", 3, "h", "w"])
@@ -395,6 +398,7 @@ def test_a_remedy_fits_what_went_wrong(tmp_path):
     assert reason("allocate: RuntimeError:").endswith("allocate: RuntimeError: the runtime does not say why")
 
 
+@pytest.mark.slow
 def test_a_runtime_that_knows_few_operators_names_the_others(networks):
     files = [networks[name] for name in ("net-fp32.onnx", "net-int8.onnx")]
     found = run(*files, runtimes=("torch_cuda",))
@@ -641,6 +645,7 @@ def test_a_place_is_a_target_without_the_precision():
     assert str(BenchmarkPlace.of(Target("pixel", "litert", "fp16", "gpu"))) == "pixel/litert-fp16-gpu"
 
 
+@pytest.mark.slow
 def test_the_page_holds_all_and_names_are_text(measured, tmp_path, networks):
     odd = strangers.relu(tmp_path / "a<b>&.onnx")
     page = tmp_path / "page.html"
@@ -713,6 +718,7 @@ def test_without_a_terminal_each_step_is_a_line_of_standard_error(hwnas_measure,
     assert json.loads(done.stdout)["rows"]
 
 
+@pytest.mark.slow
 def test_the_verb_leaves_with_the_code_of_the_verdict(hwnas_measure, networks, tmp_path):
     one = networks["net-fp32.onnx"]
     assert "FAIL" in hwnas_measure(one, "--rounds", 6, "--budget-ms", "0.000001", code=1).stdout
@@ -735,6 +741,7 @@ def test_the_verb_leaves_with_the_code_of_the_verdict(hwnas_measure, networks, t
     assert (tmp_path / one.name).read_bytes() == one.read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_whoever_ends_it_finds_nothing_left_behind(networks, tmp_path, number):
     words = [networks["net-fp32.onnx"], "--rounds", "200", "--max-rounds", "200"]
@@ -793,6 +800,7 @@ def test_the_public_function_is_what_the_verb_calls(networks):
         hwnas.measure([one, str(one)])
 
 
+@pytest.mark.slow
 def test_verify_takes_a_single_file_with_a_budget(networks, tmp_path):
     file = str(networks["net-int8.tflite"])
 

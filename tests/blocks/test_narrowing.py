@@ -45,6 +45,7 @@ def plain(module):
     return {name: t for name, t in module.state_dict().items() if not name.endswith("num_batches_tracked")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_where_all_other_channels_do_nothing_it_computes_the_same(family):
     wide, narrow = (

@@ -151,6 +151,7 @@ def test_what_is_missing_is_said_with_the_commands_that_make_it(state, request):
     assert COMMAND.findall(said) == advised
 
 
+@pytest.mark.slow
 def test_whoever_follows_it_comes_to_verify_report_pick_and_compare(run, monkeypatch):
     """As far as their own work begins; and a second export says what is of the first one."""
     from hwnas import verify
@@ -172,6 +173,7 @@ def test_whoever_follows_it_comes_to_verify_report_pick_and_compare(run, monkeyp
     assert hwnas_("report", RUN)[0] == 0
 
 
+@pytest.mark.slow
 def test_a_gallery_that_is_missing_or_damaged_is_made_by_the_same_search(run):
     gallery = run / "gallery.json"
     gallery.unlink()
@@ -188,6 +190,7 @@ def test_a_gallery_that_is_missing_or_damaged_is_made_by_the_same_search(run):
     assert hwnas_(*PICK)[0] == 0
 
 
+@pytest.mark.slow
 def test_a_model_or_a_search_without_a_table_asks_for_the_profile():
     wanted = ("fit", "--space", SPACE, "--table", "t/litert-int8.jsonl", "--out", "l.json")
     assert hwnas_(*wanted)[0] == 1
@@ -195,6 +198,7 @@ def test_a_model_or_a_search_without_a_table_asks_for_the_profile():
     assert follow(*SEARCH, "--tables", "mine", "--space", SPACE) == ["profile", "search"]
 
 
+@pytest.mark.slow
 def test_a_search_by_a_file_that_is_not_there_asks_for_the_fit():
     wanted = ("search", "--latency", "mine.json", "--budget-ms", "60%", "--out", RUN, "--space", SPACE)
     said = hwnas_(*wanted)[1]
@@ -207,6 +211,7 @@ def test_a_search_by_a_file_that_is_not_there_asks_for_the_fit():
     assert latency.load(Path("latency.json")).costs(spaces.load("macro-r16-c10")).range[0] > 0
 
 
+@pytest.mark.slow
 def test_a_table_without_blocks_or_networks_asks_for_them(monkeypatch):
     target = device.load("host").target("litert", "int8")
     whole = report_run.table_of(spaces.load(SPACE).architecture([0] * 8), target, speed=2e6)
@@ -318,6 +323,7 @@ def text_of(node: ast.expr) -> str:
     return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
 
 
+@pytest.mark.slow
 def test_every_command_that_is_advised_is_one_that_can_be_typed():
     seen = 0
     for where, words in advice():

@@ -36,6 +36,7 @@ def test_version():
     assert re.fullmatch(r"\d+\.\d+\.\d+\S*\n", hwnas("--version").stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", [["spaces", "list"], ["devices", "list"], ["spaces", "show", "macro"]])
 def test_json_for_machines(verb):
     done = hwnas(*verb, "--json")
@@ -44,6 +45,7 @@ def test_json_for_machines(verb):
     json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_known_networks_are_listed():
     assert re.search(
         r"Known networks.*efficientnet-lite0,.*shufflenetv2\..*\+fpnsum64.*lraspp64",

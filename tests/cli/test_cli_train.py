@@ -59,6 +59,7 @@ def test_every_option_reaches_the_record(run):
     assert "teacher" not in record
 
 
+@pytest.mark.slow
 def test_a_teacher_and_the_usual_settings(run):
     from hwnas.train import TrainConfig
 

@@ -207,6 +207,7 @@ def doctor(*words: str, **env: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_the_verb_tells_of_all_that_is_broken_at_once_and_exits_with_1(broken_package, tmp_path):
     own = tmp_path / "config" / "hwnas" / "devices"
     own.mkdir(parents=True)

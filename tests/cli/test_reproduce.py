@@ -111,6 +111,7 @@ def test_a_search_for_devices_is_typed_with_its_devices(tmp_path):
     same(run, tmp_path / "again", "asked")
 
 
+@pytest.mark.slow
 def test_a_search_on_other_threads_is_typed_with_them(tables, tmp_path):
     """From Python, where a target is an object; its table is of two threads."""
     two = Target("host", "litert", "int8", threads=2)

@@ -56,6 +56,7 @@ for words in (["--help"], ["search", "--help"], ["spaces", "list"], ["devices", 
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("env", ENCODINGS, ids=["ascii", "latin-1", "C"])
 def test_every_encoding_can_be_printed_in(env):
     """Several verbs in one process, as each starts with the same streams."""
@@ -70,6 +71,7 @@ def test_every_encoding_can_be_printed_in(env):
     assert [len(text) > 300 for text in said] == [True] * 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("env", ENCODINGS, ids=["ascii", "latin-1", "C"])
 def test_names_of_the_users_can_be_printed_in_every_encoding(table, env):
     done = run("table", "show", table, **env)
@@ -98,6 +100,7 @@ def test_a_path_is_printed_by_its_bytes_where_the_system_knows_ascii_alone(tmp_p
     assert b"Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_nothing_is_cut_off_in_a_pipe_or_in_a_narrow_terminal(table):
     assert KEY.encode() in run("table", "show", table).stdout
     narrow = run("table", "show", table, COLUMNS="40").stdout.decode()
@@ -144,12 +147,14 @@ def test_a_full_disk_behind_standard_output_is_said(table, options):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
 def test_a_full_disk_behind_standard_error_is_no_crash():
     assert shell(f"'{HWNAS}' spaces show nope 2> /dev/full").returncode == 1
     assert shell(f"'{HWNAS}' table show nope 2> /dev/full").returncode == 1
 
 
+@pytest.mark.slow
 def test_closed_streams_are_no_fault(table):
     assert shell(f"'{HWNAS}' table show '{table}' >&-").returncode == 0
     done = shell(f"'{HWNAS}' table show nope 2>&-")

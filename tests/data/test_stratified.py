@@ -72,6 +72,7 @@ def test_batches_of_some_images_are_mixed_one_by_one(tmp_path):
         assert np.bincount(labels.numpy(), minlength=3).min() > 0.3 * len(labels)
 
 
+@pytest.mark.slow
 def test_statistics_are_of_all_images_also_of_many_in_a_regular_order(tmp_path):
     """Every other image of another class: a stride of two would see one class only."""
     dark, light = np.full((10_000, 4, 4), 30, np.uint8), np.full((10_000, 4, 4), 230, np.uint8)

@@ -244,6 +244,7 @@ def test_a_table_of_one_data_set_takes_no_name(tmp_path):
         tabular.load(written(tmp_path / "a", b"{}"), dataset="cifar10")
 
 
+@pytest.mark.slow
 def test_the_command_searches_on_cells(tmp_path, monkeypatch):
     """All 15,625 of them, of an archive of one pickle, whose trainings are short."""
     monkeypatch.setitem(spaces.SPACES, "nasbench201", published.stand_in)

@@ -128,6 +128,7 @@ NETWORKS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("runtime_name", EACH)
 @pytest.mark.parametrize("name", [*NETWORKS, "mobilenet_v2"])
 def test_networks_compute_what_pytorch_computes(name, runtime_name):

@@ -141,6 +141,7 @@ def test_an_energy_near_its_prediction_is_no_surprise():
     assert surprise(1.0, (0.9, 1.1))
 
 
+@pytest.mark.slow
 def test_without_measuring_it_is_said_to_be_predicted(tables, range_mj, tmp_path, warm_processes):
     record = search_for(tables, tmp_path / "run", limit_mj=0.9 * range_mj[1], measure=False)
     found = record.finalists.energy
@@ -149,6 +150,7 @@ def test_without_measuring_it_is_said_to_be_predicted(tables, range_mj, tmp_path
     assert found.predicted_mj < found.asked_mj
 
 
+@pytest.mark.slow
 def test_a_pick_keeps_the_limit_of_its_search(tables, range_mj, tmp_path, warm_processes):
     run, limit_mj = tmp_path / "run", range_mj[0] + 0.6 * (range_mj[1] - range_mj[0])
     even = {"confidence": 0.5}  # no margin: of a table from a busy machine it is wider than the range
@@ -199,6 +201,7 @@ def test_what_was_measured_of_a_picked_network_has_a_verdict():
     assert "energy may be up to 3.10 mJ" in known.of(0).verdict.reasons[0]
 
 
+@pytest.mark.slow
 def test_a_search_is_refused_before_it_begins_where_nothing_counts_any_more(
     tables, range_mj, tmp_path, monkeypatch, warm_processes
 ):

@@ -174,6 +174,7 @@ def test_a_network_has_one_prediction_wherever_it_is_shown(kept, tmp_path):
     assert [item.predicted_ms for item in picked.budgets] == said
 
 
+@pytest.mark.slow
 def test_raw_samples_are_kept_and_nothing_is_measured_twice(kept, tables, tmp_path):
     run, record, budgets = kept
     again = Path(shutil.copytree(run, tmp_path / "again"))
@@ -221,6 +222,7 @@ def test_a_finished_run_is_not_overwritten(kept, tables, tmp_path):
         finalists.search_for(budgets, request(), done, replace(OPTIONS, tables=tables))
 
 
+@pytest.mark.slow
 def test_a_run_that_could_not_be_proven_is_measured_further(kept, tables, tmp_path):
     run, record, budgets = kept
     again = Path(shutil.copytree(run, tmp_path / "again"))
@@ -265,6 +267,7 @@ def test_the_gallery_spans_the_range_and_is_a_front(kept):
     assert record["best"] in measured
 
 
+@pytest.mark.slow
 def test_another_budget_is_picked_and_trained_without_searching(kept, tmp_path):
     run, _, _ = kept
     record = pick(run, [Budget.read("90%")], tmp_path / "picked").to_json()
@@ -377,6 +380,7 @@ def foreign(tables: Path, folder: Path, factor: float) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_share_of_another_machines_table_is_of_what_is_measured_here(tables, tmp_path):
     """The table says ten times what is true here: ends are measured, and the model is put right."""
     folder, budgets = foreign(tables, tmp_path / "foreign", 10.0), budget.parse(["host/litert-int8=50%"])
@@ -401,6 +405,7 @@ def test_a_share_of_another_machines_table_is_of_what_is_measured_here(tables, t
     assert len(said) == 1
 
 
+@pytest.mark.slow
 def test_a_shipped_table_is_another_machines_although_the_processor_has_the_same_name(tables, tmp_path):
     """Virtual machines of one name differ by a factor of two: no share and no millisecond is the table's."""
     budgets = budget.parse(["host/litert-int8=50%"])
@@ -460,6 +465,7 @@ def test_without_measuring_the_sentence_says_so(tables, tmp_path):
     assert not list((tmp_path / "run").glob("finalists/*"))
 
 
+@pytest.mark.slow
 def test_a_device_that_is_not_attached_is_predicted_for_and_said(kept, tmp_path):
     run, record, _ = kept
     again = Path(shutil.copytree(run, tmp_path / "again"))
@@ -486,6 +492,7 @@ def test_the_command_line_says_what_to_run_where_there_is_no_table(tmp_path):
         assert run_cli("search", *arguments, *wrong).exit_code == 2
 
 
+@pytest.mark.slow
 def test_the_command_line_from_a_device_to_a_pick(tables, tmp_path):
     done = run_cli(
         "search", "--device", "host=60%", "--tables", tables, "--space", SPACE, "--out", tmp_path / "run",

@@ -58,6 +58,7 @@ def network_of(run: Path) -> nn.Module:
     return network
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_module_answers_the_same_when_it_is_made_of_blocks(name: str, tmp_path: Path, monkeypatch) -> None:
     module, images = NETWORKS[name], torch.randn(4, *SHAPE, generator=torch.Generator().manual_seed(1))
@@ -73,6 +74,7 @@ def test_a_module_answers_the_same_when_it_is_made_of_blocks(name: str, tmp_path
     assert spaces.load(found.architecture.space.name).fingerprint == found.architecture.space.fingerprint
 
 
+@pytest.mark.slow
 def test_batch_norms_stay_what_they_were_so_that_training_goes_on(tmp_path: Path) -> None:
     module = settled(networks()["hard swish and squeeze"])
     for layer in module.modules():
@@ -128,6 +130,7 @@ def test_files_are_cut_into_the_blocks_that_they_were_made_of(files, tmp_path: P
         assert any("whole numbers" in note for note in found.notes) == is_whole
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("runtime", ["litert", "onnxruntime"])
 def test_whole_numbers_for_pixels_are_compared_on_pixels(runtime: str, tmp_path: Path) -> None:
     """What such a file was not made for, it cuts off: its answers to that say nothing of how it was read."""
@@ -219,6 +222,7 @@ def test_a_module_that_torch_refuses_is_refused_in_a_sentence_alone(tmp_path: Pa
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.slow
 def test_a_softmax_at_the_end_is_left_out_and_said(tmp_path: Path) -> None:
     module = nn.Sequential(NETWORKS["mobilenet"], nn.Softmax(1)).eval()
     found = import_model(module, tmp_path / "run", input_shape=SHAPE)

@@ -235,6 +235,7 @@ def exported(network: Architecture, runtime: str) -> None:
         assert report.float_operators == ()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("runtime", ["litert", "onnxruntime"])
 @pytest.mark.parametrize("name", ["shufflenetv2-0.5", "mobilenetv3-small", "mobilenetv4-conv-small-0.5-same"])
 def test_the_networks_with_blocks_of_their_own_are_lowered(name, runtime):

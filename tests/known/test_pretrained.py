@@ -270,6 +270,7 @@ def test_damaged_and_missing_files_are_refused(tmp_path, name):
         assert "\n" not in str(refused.value)
 
 
+@pytest.mark.slow
 def test_a_file_of_several_sources_must_be_named(tmp_path):
     """They differ in how inputs are scaled and in their epsilon, which the file does not say."""
     file = _saved(tmp_path, state_dict("timm:mobilenetv3_large_100.ra_in1k"))
@@ -469,6 +470,7 @@ def test_the_real_weights_compute_what_their_package_says(number, sides):
     torch.testing.assert_close(features, wanted, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_file_of_a_wider_network_is_known_by_its_shapes_and_cut(tmp_path):
     """Those of the very network are laid over it as they are, whatever else could be cut."""
     whole = "timm:mobilenetv4_conv_small.e2400_r224_in1k"
@@ -522,6 +524,7 @@ def _alike(one, other):
     return float((one.T @ other).norm() ** 2 / ((one.T @ one).norm() * (other.T @ other).norm()))
 
 
+@pytest.mark.slow
 def test_narrower_real_weights_see_photos_as_the_wide_ones_do():
     """Measured: 0.90 at width 0.75, 0.24 of fresh weights."""
     _require_package(0)

@@ -50,6 +50,7 @@ def test_a_device_like_a_source_is_found(file: Path, active: tuple[str, ...]) ->
     )
 
 
+@pytest.mark.slow
 def test_nothing_but_indices(file: Path) -> None:
     found = bench(file, "--no-sources", "--samples", "5,40")["results"]
     few, many = (found[n]["targets"]["c"]["hwnas"]["spearman"]["mean"] for n in ("5", "40"))

@@ -54,6 +54,7 @@ def coverage(found: Transferred, mean: np.ndarray, latency_ms: np.ndarray) -> fl
     return float(np.mean(np.abs(mean - latency_ms) <= NORMAL_90 * std))
 
 
+@pytest.mark.slow
 def test_latencies_over_four_orders_of_magnitude() -> None:
     """An accelerator that starts for nothing: an empty cell takes .01 ms, a full one 32 ms."""
     truth = MATRIX @ costs([0, 0.002, 0.9, 8.0, 0.3], 0.01, 9)
@@ -90,6 +91,7 @@ def test_intervals_hold_on_a_server_with_heavy_tails(noise: float) -> None:
     assert 0.85 <= np.mean(inside) <= 0.97
 
 
+@pytest.mark.slow
 def test_left_out_networks_are_no_worse_than_the_simplest_model() -> None:
     """By what was measured itself, and to within the error of that comparison."""
     for seed in range(4):

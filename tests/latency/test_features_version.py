@@ -49,6 +49,7 @@ def fitted(space: SearchSpace) -> Regression:
     return Regression.fit(table_of(space))
 
 
+@pytest.mark.slow
 def test_a_saved_regression(space: SearchSpace, fitted: Regression) -> None:
     again, before = latency.from_json(latency.to_json(fitted)), as_saved_before(fitted)
     indices = np.random.default_rng(1).integers(0, space.sizes, (5, len(space.sizes)))

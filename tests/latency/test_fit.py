@@ -42,6 +42,7 @@ def test_lookup_is_strict_and_names_the_nearest(macro: SearchSpace) -> None:
     assert len(caught.value.nearest) == 3
 
 
+@pytest.mark.slow
 def test_posterior_estimates_a_missing_block_and_says_so(macro: SearchSpace) -> None:
     gone = macro.workloads()[4]
     table = simulate(macro, calibration=0, heldout=0)

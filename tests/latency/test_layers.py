@@ -87,6 +87,7 @@ def test_rows_stand_as_they_were_measured(setting, model):
     assert model.rows.latency_ms([Workload(blocks.Skip(8, 8), (8, 4, 4))])[0] == 0
 
 
+@pytest.mark.slow
 def test_what_is_wrong_of_some_widths_is_taken_from_others_of_the_same_layer(setting):
     """A kernel that is slow on one shape: a regression over all layers cannot know."""
     layers, full, _, _, _, device = setting
@@ -114,6 +115,7 @@ def test_layers_of_another_shape_say_nothing():
     assert near.at([there, elsewhere]) == pytest.approx([np.log(1.5), 0.0], abs=0.02)
 
 
+@pytest.mark.slow
 def test_without_networks_the_sum_stands(setting):
     layers, full, table, channels, _, _ = setting
     model = Layered.fit(table, layers, channels[:0], np.zeros(0))

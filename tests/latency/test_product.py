@@ -66,6 +66,7 @@ def sizes():
     return learn_sizes(ENTRIES, costs(), residuals())
 
 
+@pytest.mark.slow
 def test_a_network_that_is_far_off_what_is_smooth_keeps_what_was_measured() -> None:
     matrix = ENTRIES.layout.matrix(EVERY)
     for name in ("phone", "other phone"):
@@ -116,6 +117,7 @@ def test_networks_that_stop_at_once_do_not_explode() -> None:
     assert 0.85 <= np.mean(covered) <= 0.99
 
 
+@pytest.mark.slow
 def test_a_sum_stays_a_sum() -> None:
     """Where sums are exact the product has next to no share."""
     truth = ENTRIES.layout.matrix(EVERY) @ (0.5 * np.array(costs()["gpu"]) + 0.5 * np.array(costs()["phone"]))
@@ -128,6 +130,7 @@ def test_a_sum_stays_a_sum() -> None:
     assert np.mean(shares) < 0.1
 
 
+@pytest.mark.slow
 def test_what_is_predicted_of_left_out_networks_is_what_is_said() -> None:
     truth = chain([0, 0.6, 3, 12], 0.005, 9, stops=True)
     rows = np.random.default_rng(1).choice(len(EVERY), 10, replace=False)

@@ -175,6 +175,7 @@ def test_nearly_empty_cells_do_not_explode() -> None:
     assert np.mean(shares) > 0.5
 
 
+@pytest.mark.slow
 def test_a_device_that_skips_nothing_is_told_by_clean_costs() -> None:
     truth = device([0, 0.002, 0.9, 7.5], 0.02, 8, skips=False, noise=0)
     errors, ranks, shares = [], [], []

@@ -92,6 +92,7 @@ def test_a_mixture_of_known_devices_is_found_from_indices_alone() -> None:
     assert "device0" in found.notes[0]
 
 
+@pytest.mark.slow
 def test_ten_networks_beat_macs_alone_whatever_is_known() -> None:
     unlike = {
         f"odd{seed}": np.random.default_rng(seed).uniform(0, 1, PHYSICAL.layout.entries) for seed in range(3)
@@ -115,6 +116,7 @@ def test_noise_does_not_make_it_worse_than_macs() -> None:
     assert np.mean(scores) > 0.95
 
 
+@pytest.mark.slow
 def test_intervals_cover_new_devices() -> None:
     inside = []
     matrix = PHYSICAL.layout.matrix(POOL)

@@ -21,6 +21,7 @@ OPTIONS = ProfileOptions(
 )
 
 
+@pytest.mark.slow
 def test_what_is_foreseen_is_measured(tmp_path):
     host, space = device.load("host"), spaces.load("macro-r8-c10")
     target = host.target("litert", "int8")

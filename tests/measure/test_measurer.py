@@ -17,6 +17,7 @@ pytestmark = pytest.mark.usefixtures("warm_processes")
 QUICK = ProfileOptions(rounds=2, max_rounds=2, samples=2, min_round_s=0.0)
 
 
+@pytest.mark.slow
 def test_targets_take_turns_with_models_of_the_same_name():
     """Both runtimes have an anchor and a network of the same keys, in formats of their own."""
     space = spaces.load("macro-r8-c10")

@@ -32,6 +32,7 @@ def ignore(_: int) -> None:
     """Nobody asks how far it is."""
 
 
+@pytest.mark.slow
 def test_models_are_exported_and_what_is_unknown_is_a_failure(tmp_path: Path) -> None:
     good = Item("good", "block", (Conv(3, 8, kernel_size=3),), (3, 8, 8))
     twin = replace(good, key="twin")
@@ -61,12 +62,14 @@ def test_a_worker_that_dies_fails_one_model(tmp_path: Path, monkeypatch: pytest.
     assert all(process.poll() is not None for process in processes)
 
 
+@pytest.mark.slow
 def test_without_the_anchor_nothing_can_be_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     broken = replace(ANCHOR, blocks=(Unknown(),))  # type: ignore[arg-type]
     with Exporter(HERE) as exporter, pytest.raises(ExportError, match="an anchor must be exported"):
         exporter.export([broken], TARGET, tmp_path, ignore)
 
 
+@pytest.mark.slow
 def test_a_folder_that_takes_no_files_is_no_failure_of_the_models(tmp_path: Path) -> None:
     taken = tmp_path / "file"
     taken.write_text("")
@@ -86,6 +89,7 @@ def test_the_anchor_comes_first_and_big_models_before_small_ones() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_worker_does_not_see_ctrl_c_while_it_loads() -> None:
     worker = models._Worker()
     os.kill(worker._process.pid, signal.SIGINT)

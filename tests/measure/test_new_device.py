@@ -84,6 +84,7 @@ def test_time_that_runs_out_is_said_and_the_same_goes_on(
     assert found.errors["leave-one-out"]["networks"] == 5
 
 
+@pytest.mark.slow
 def test_more_networks_than_the_space_holds_are_refused(known: Path) -> None:
     done = few(known, 7000)
     assert isinstance(done.exception, HwnasError)

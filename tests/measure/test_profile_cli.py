@@ -98,6 +98,7 @@ def test_tables_are_shown_compared_merged_and_exported(
     assert len(hwnas("table", "export", path).stdout.splitlines()) == 21
 
 
+@pytest.mark.slow
 def test_given_models_are_measured_on_the_scale_of_a_table(tables: tuple[Path, dict[str, Any]]) -> None:
     table = LatencyTable.load(tables[0] / "litert-int8.jsonl")
     space = spaces.load("macro", resolution=8)
@@ -120,6 +121,7 @@ def test_given_models_are_measured_on_the_scale_of_a_table(tables: tuple[Path, d
         measure.measure(host, table.target, {"broken": b"no model"}, options=options)
 
 
+@pytest.mark.slow
 def test_the_doctor_says_what_it_saw() -> None:
     said = json.loads(hwnas("doctor", "--json").stdout)
     assert said["quality"]["word"] in ("stable", "noisy", "unusable")

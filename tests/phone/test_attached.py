@@ -321,6 +321,7 @@ def hwnas(monkeypatch, home, cache, tmp_path):
     return run
 
 
+@pytest.mark.slow
 def test_without_a_phone_the_list_says_how_to_attach_one(hwnas, new_phone, adb):
     subprocess.run(["adb", "disconnect"], capture_output=True, check=True)  # phones of other tests
     listed = hwnas(new_phone(), "devices", "list")

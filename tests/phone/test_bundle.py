@@ -109,6 +109,7 @@ def test_without_pip_the_build_says_so(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_the_same_inputs_give_the_same_bytes(native_bundle, tmp_path):
     command = [sys.executable, str(BUILDER), "native", "--out", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)

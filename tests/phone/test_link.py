@@ -176,6 +176,7 @@ def test_pushes_survive_random_cuts(new_phone, tcp, tmp_path):
     assert len(list((phone.folder / "models").iterdir())) == len(paths)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bytes_a_cut", [4_000, 25_000])
 def test_a_file_goes_on_where_the_link_broke(new_phone, brittle, back_end, tmp_path, bytes_a_cut):
     """As large as a plan, which never passed whole."""

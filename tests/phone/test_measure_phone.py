@@ -16,6 +16,7 @@ def models(tmp_path):
     return [tinymodels.write(tmp_path / f"{name}.tflite", odd=name == "odd") for name in ("even", "odd")]
 
 
+@pytest.mark.slow
 def test_files_are_measured_on_a_phone(new_phone, tcp, bundle, models):
     device = new_phone().device()
     found = benchmark(Asked(models, [device], per_op=True, compare=True), form(2))

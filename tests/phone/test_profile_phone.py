@@ -113,6 +113,7 @@ def test_a_link_that_carries_nothing_is_one_sentence(new_phone, brittle, tcp, tm
     assert not list(tmp_path.glob("out/*.jsonl"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [

@@ -120,6 +120,7 @@ def test_a_unit_with_another_build_is_kept_apart(stand, tmp_path, caplog):
     assert "it runs the build build/1 instead of build/0" in caplog.text
 
 
+@pytest.mark.slow
 def test_a_unit_that_disappears_gives_its_rows_back(stand, tmp_path, caplog):
     phones, file = stand({"sleep_s": 0.01}, {"sleep_s": 0.01})
     seen = threading.Event()
@@ -262,6 +263,7 @@ def test_by_the_command_line(stand, tmp_path):
         pass
 
 
+@pytest.mark.slow
 def test_any_command_has_a_unit_while_it_runs(stand, home, tmp_path):
     """The descriptor alone reaches none: hwnas finds the borrowed one in its environment."""
     phones, file = stand({}, {})

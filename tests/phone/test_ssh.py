@@ -157,6 +157,7 @@ def test_commands_and_files(board, tmp_path):
     assert no_ssh_is_left(board)
 
 
+@pytest.mark.slow
 def test_the_agent_runs_on_a_board(board, bundle, tmp_path):
     model = tinymodels.write(tmp_path / "m.tflite")
     with connect(board.device()) as transport:
@@ -168,6 +169,7 @@ def test_the_agent_runs_on_a_board(board, bundle, tmp_path):
     assert not list((board.root / "hwnas" / "runs").iterdir())
 
 
+@pytest.mark.slow
 def test_the_preflight(board, bundle):
     checks = {check.name: check for check in examine(board.device())}
     assert {name for name, check in checks.items() if check.state != OK} == {"heat and battery"}
@@ -254,6 +256,7 @@ def test_the_shipped_descriptor_asks_for_an_address():
         connect(devices.load("raspberrypi5"))
 
 
+@pytest.mark.slow
 def test_a_cut_loses_and_doubles_nothing(board):
     with connect(board.device()) as transport:
         run = Detached(transport._link, f"{board.root}/hwnas/runs/one")
@@ -305,6 +308,7 @@ def test_a_cut_of_a_command_is_no_success(board):
         timer.join()
 
 
+@pytest.mark.slow
 def test_a_frozen_link_is_noticed_and_goes_on(board):
     with connect(board.device()) as transport:
         run = Detached(transport._link, f"{board.root}/hwnas/runs/one")

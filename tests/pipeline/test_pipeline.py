@@ -215,6 +215,7 @@ def training(folder: Path, text: str) -> tuple[Stage, RunState]:
     return next(stage for stage in stages if stage.name == "train"), state
 
 
+@pytest.mark.slow
 def test_a_teacher_is_an_input_of_the_training(finished):
     run, teacher = finished / "run" / "fbnet", finished / "teacher"
     shutil.copytree(run, teacher)
@@ -245,6 +246,7 @@ def planned(folder: Path, runtimes: str) -> tuple[RunState, Iterator[Stage], Sta
     return state, iter(stages), stages
 
 
+@pytest.mark.slow
 def test_the_fastest_runtime_is_chosen_before_the_rest(finished):
     """By the code of a search that may choose; ``tests/finalists`` has what that decides."""
     state, each, stages = planned(finished, '["auto", "litert", "onnxruntime"]')
@@ -445,6 +447,7 @@ def stages_of(folder: Path, text: str, *names: str) -> tuple[dict[str, Stage], R
     raise AssertionError(f"no stage {names[-1]}")
 
 
+@pytest.mark.slow
 def test_a_baseline_is_scored_by_the_blocks_that_the_search_had_learn(finished):
     """Where no strategy is named, too: what is compared differs in how it searches, not in who scores."""
     config = CONFIG.replace('strategy = "fbnet"\n', "training_steps = 4\n")

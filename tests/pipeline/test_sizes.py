@@ -96,6 +96,7 @@ def found(tmp_path_factory):
     return folder / "run", record, searches
 
 
+@pytest.mark.slow
 def test_shares_are_of_the_largest_images_and_the_same_milliseconds_for_all(found):
     run, record, searches = found
     (first, shares), (second, limits) = searches.asked
@@ -106,6 +107,7 @@ def test_shares_are_of_the_largest_images_and_the_same_milliseconds_for_all(foun
     assert {item.budget_ms for item in record.budgets} == {whole.budget_ms}
 
 
+@pytest.mark.slow
 def test_the_better_one_after_tuning_is_the_run(found):
     run, record, _ = found
     told = {item["resolution"]: item for item in record.extra["resolutions"]}
@@ -126,6 +128,7 @@ def test_the_better_one_after_tuning_is_the_run(found):
     )
 
 
+@pytest.mark.slow
 def test_what_other_sizes_reach_is_told_on_the_terminal_and_in_the_report(found):
     run, record, _ = found
     said = next(beside.sentences(record))
@@ -135,6 +138,7 @@ def test_what_other_sizes_reach_is_told_on_the_terminal_and_in_the_report(found)
     assert said[1:] in report.write(run).read_text()
 
 
+@pytest.mark.slow
 def test_an_odd_record_of_sizes_is_a_sentence(found, tmp_path):
     content = files.read_json(RunFolder(found[0]).search, "it")
     for odd in ([], "96", [{"resolution": 96}], [dict(content["extra"]["resolutions"][0], tuned="much")]):
@@ -145,6 +149,7 @@ def test_an_odd_record_of_sizes_is_a_sentence(found, tmp_path):
             records.search(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_finished_folder_is_refused_and_an_interrupted_one_goes_on(found, tmp_path, monkeypatch):
     run, record, searches = found
     with pytest.raises(HwnasError, match="holds a finished search: give another one"):
@@ -160,6 +165,7 @@ def test_a_finished_folder_is_refused_and_an_interrupted_one_goes_on(found, tmp_
     assert same == record
 
 
+@pytest.mark.slow
 def test_what_was_tuned_before_another_network_was_found_is_tuned_again(found, tmp_path, monkeypatch):
     """Further measuring may lead from one network to another in the same folder."""
     run, record, _ = found
@@ -257,6 +263,7 @@ def test_the_command_searches_every_width(tmp_path, monkeypatch):
     assert api_found._by_size(teachers) == dict(zip([Size(32, 0.2), Size(32, 0.1)], teachers, strict=True))
 
 
+@pytest.mark.slow
 def test_all_that_a_search_lacks_is_said_before_anything_is_trained(tmp_path, monkeypatch):
     """Every size without a table, not one a call; and a batch of more images than there are."""
     monkeypatch.setattr(adapting, "weights_of", weights)
@@ -307,6 +314,7 @@ def test_the_api_searches_around_teachers_on_several_sizes(found, tmp_path):
         asked(teacher=teachers, models=[tmp_path / "none.json"])
 
 
+@pytest.mark.slow
 def test_networks_are_adapted_where_supernets_are_trained(found, tmp_path, monkeypatch):
     source = RunFolder(RunFolder(found[0]).resolutions / "32").teacher
     table_of(TARGET, spaces.load(adapting.space_of(source))).save(places.table(tmp_path / "tables", TARGET))
@@ -324,6 +332,7 @@ def test_networks_are_adapted_where_supernets_are_trained(found, tmp_path, monke
     assert [device(name) for name in ("auto", "cuda", "cpu")] == ["cuda", "cuda", "cpu"]
 
 
+@pytest.mark.slow
 def test_what_no_size_keeps_is_refused_and_what_one_keeps_is_taken(found, tmp_path):
     _, record, searches = found
     said = []
@@ -426,6 +435,7 @@ def test_a_width_needs_a_network_and_images(words, tmp_path):
     assert re.search(r"--width must only be given with --(from|data)", ended.stderr)
 
 
+@pytest.mark.slow
 def test_records_from_before_there_was_a_width_are_read(found, tmp_path):
     content = files.read_json(RunFolder(found[0]).search, "it")
     older = [

@@ -196,6 +196,7 @@ class TestCommandLine:
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout)["candidates"][1] == ["skip_i16_o16_s1_arelu", "twin_i16_o16_s1"]
 
+    @pytest.mark.slow
     def test_a_space_is_measured_with_a_runtime(self, tmp_path, mine):
         """A device of the user's own names the runtime; the process that exports knows the block."""
         bench = 'name = "bench"\ntitle = "x"\ntransport = "local"\nruntimes = ["byte_counter"]\n'
@@ -226,6 +227,7 @@ class TestCommandLine:
         done = CliRunner().invoke(app, [*shlex.split(advised), *few])
         assert done.exit_code == 0, done.output
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("verb", [["spaces", "list"], ["profile"], ["run", "nothing.toml"]])
     def test_a_broken_file_ends_with_1(self, tmp_path, verb):
         done = cli(*verb, "--plugin", written(tmp_path, "1 / 0"))
@@ -235,6 +237,7 @@ class TestCommandLine:
         assert said.startswith("error: a plug-in must load without an error, but ")
         assert "ZeroDivisionError: division by zero (own.py, line 1)" in done.stderr
 
+    @pytest.mark.slow
     def test_without_it_the_message_says_what_is_missing(self):
         done = cli("spaces", "show", "tiny")
         assert done.returncode == 2

@@ -86,6 +86,7 @@ def accuracies(network, dataset, calibration):
     return found
 
 
+@pytest.mark.slow
 def test_a_sorted_folder_keeps_its_accuracy_in_int8(run):
     folder, dataset = run
     assert (np.diff(dataset.train.labels) >= 0).all(), "the case must be one: sorted by class"
@@ -97,6 +98,7 @@ def test_a_sorted_folder_keeps_its_accuracy_in_int8(run):
         assert item["images"] == len(dataset.val)
 
 
+@pytest.mark.slow
 def test_the_first_images_would_have_cost_it(run):
     """What this is about: ranges of the first class only clip the others."""
     folder, dataset = run
@@ -123,6 +125,7 @@ class First:
         return type(self.dataset).sample(self.dataset, split, count, seed)
 
 
+@pytest.mark.slow
 def test_an_export_that_loses_much_is_an_error_unless_allowed(run, monkeypatch):
     folder, dataset = run
     spoilt = dataclasses.replace(dataset)
@@ -141,6 +144,7 @@ def test_an_export_that_loses_much_is_an_error_unless_allowed(run, monkeypatch):
     assert max(item["drop"] for item in manifest.int8_costs) > cost.MOST
 
 
+@pytest.mark.slow
 def test_the_command_says_what_int8_costs(run):
     folder, _ = run
     done = CliRunner().invoke(app, ["export", str(folder)], env={"COLUMNS": "300"})

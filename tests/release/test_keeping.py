@@ -83,6 +83,7 @@ def test_remedies_come_before_layers(broken, digits):
     assert "with equalised channels and corrected biases" in found.said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("by", "make"),
     [
@@ -132,6 +133,7 @@ def test_a_runtime_that_cannot_mix_is_refused_in_a_sentence(broken, digits, monk
         keeper(broken, digits, 0.5).find("litert", bits.by_macs)
 
 
+@pytest.mark.slow
 def test_what_fp32_throughout_does_not_heal_is_refused_in_a_sentence(exported_run, digits):
     arch, _ = network_of(exported_run)
     torch.manual_seed(0)

@@ -161,6 +161,7 @@ def test_files_of_another_precision_are_made_where_they_are_asked_for(exported_r
         release.export_run(exported_run, dataset, also=["int4"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "precision"), [*release.VARIANTS, ("litert", "16x8")])
 def test_the_examples_name_the_digit(exported_run, pictures, tmp_path, name, precision):
     """In a process of their own, in a copied folder, they agree with our own runtime and the truth."""
@@ -220,6 +221,7 @@ def test_an_example_without_what_it_needs_says_so(exported_run, tmp_path, name):
         )
 
 
+@pytest.mark.slow
 def test_the_same_weights_give_the_same_files(exported_run):
     folder = exported_run / "export"
     before = {p.name: files.sha256(p) for p in folder.iterdir() if p.name != release.MANIFEST}
@@ -394,6 +396,7 @@ def test_damaged_probes_are_refused(recorded):
         probes.answers(recorded, probes.PYTORCH)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("hurried", "warm_processes")
 def test_an_unfinished_retraining_is_said_by_export_verify_and_report(exported_run):
     """What is left of a training that was cut off, beside the weights of the one before."""

@@ -222,6 +222,7 @@ class TestImported:
         assert "install" not in check.remedy
 
 
+@pytest.mark.slow
 def test_nobody_asks_which_runtime_it_is():
     """What writes and reads files may ask for a format, but not for whom it is."""
     found, looked_at = [], 0

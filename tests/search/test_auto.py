@@ -48,6 +48,7 @@ def test_it_is_no_baseline_and_no_strategy_of_its_own(tmp_path):
         require_strategy(AUTO)
 
 
+@pytest.mark.slow
 def test_the_command_says_what_it_took_and_why(tmp_path, few_digits):
     model = latency_file(tmp_path / "latency.json")
     words = ["--latency", model, "--budget-ms", "60%", "--space", "macro-r8-c10", "--data", few_digits]

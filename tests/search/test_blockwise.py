@@ -72,6 +72,7 @@ def test_only_pupils_change_in_distillation(tmp_path):
     assert all(name.startswith("choices.") for name in changed)
 
 
+@pytest.mark.slow
 def test_it_goes_on_as_if_it_had_not_been_stopped(tmp_path, monkeypatch):
     monkeypatch.setattr("hwnas.evaluators.supernet.warm_up.CHECKPOINT_EVERY", 1)
     whole, _ = prepared(tmp_path / "a", steps=12)

@@ -98,6 +98,7 @@ def test_each_class_counts_the_same_in_the_loss(uneven):
     assert losses[0] != pytest.approx(losses[1])
 
 
+@pytest.mark.slow
 def test_trainings_from_scratch_are_scored_alike(uneven, source):
     arch = SPACE.sample(np.random.default_rng(2))
     config = TrainConfig(epochs=1, batch_size=32, class_weights="balanced")

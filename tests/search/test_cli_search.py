@@ -113,6 +113,7 @@ SCRATCH = [
 ]
 
 
+@pytest.mark.slow
 def test_architectures_are_scored_by_training_each(model, tmp_path, few_digits):
     out = tmp_path / "run"
     found = run(
@@ -132,6 +133,7 @@ def test_architectures_are_scored_by_training_each(model, tmp_path, few_digits):
     assert "supernet" not in page
 
 
+@pytest.mark.slow
 def test_architectures_are_scored_without_training_any(model, tmp_path, few_digits):
     out = tmp_path / "run"
     found = run(

@@ -28,6 +28,7 @@ def costs_of(space):
     return (Constraint(Budget("macs", costs.range[1]), costs),)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["SIGSEGV", "SIGKILL"])
 def test_a_search_whose_training_dies_again_and_again_names_it_and_goes_on_when_started_again(tmp_path, name):
     space = spaces.load("macro-r16-c4")
@@ -77,6 +78,7 @@ def events(path):
     return [json.loads(line) for line in path.read_text().splitlines()[1:]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", sorted(STRATEGIES))
 def test_a_search_by_several_that_was_cut_off_goes_on_with_what_was_in_hand(strategy, tmp_path):
     """Whoever is asked next is asked as if nothing had been: by more workers, by fewer, or by none."""

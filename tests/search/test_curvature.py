@@ -60,6 +60,7 @@ def test_it_is_that_of_the_supernets_own_loss_by_second_derivatives(monkeypatch)
     assert value == pytest.approx(values.max(), rel=1e-2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", [FBNet, ProxylessNAS])
 def test_it_is_looked_at_as_often_as_asked_and_changes_nothing(strategy):
     task, rng = task_of(0.5), np.random.default_rng

@@ -93,6 +93,7 @@ def test_the_error_of_what_answers_is_of_answers(learnt):
             assert error == pytest.approx(np.log1p(max(worth, 0)), rel=1e-3, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_it_goes_on_as_if_it_had_not_been_stopped(tmp_path, monkeypatch):
     monkeypatch.setattr("hwnas.evaluators.supernet.warm_up.CHECKPOINT_EVERY", 1)
     whole = prepared(tmp_path / "whole", steps=8)
@@ -108,6 +109,7 @@ def test_it_goes_on_as_if_it_had_not_been_stopped(tmp_path, monkeypatch):
         assert torch.equal(value, again.supernet.state_dict()[name]), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("score", ["features", "loss"])
 def test_errors_are_the_same_in_half_precision(score, learnt, tmp_path, monkeypatch):
     """As of training on CUDA: batch norms are estimated and candidates run in bfloat16 too."""

@@ -55,6 +55,7 @@ def test_all_that_it_draws_keeps_the_budget():
     assert len(np.unique(drawn, axis=0)) > 50
 
 
+@pytest.mark.slow
 def test_what_it_finds_keeps_the_budget_and_follows_from_the_seed(found):
     (limit,) = found.extra["limit_ms"]
     assert all(trial.latencies_ms[0] <= limit for trial in found.trials)
@@ -82,6 +83,7 @@ def test_expected_latency_is_that_of_what_is_drawn():
     assert state.expected() == pytest.approx(state.problem.costs(drawn).mean(axis=0).tolist(), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_the_controller_learns_what_pays():
     """It comes to pick what loses least, where the budget lets it."""
     strategy = ENAS(warmup_steps=0, steps=150, finalists=1)
@@ -112,6 +114,7 @@ def test_its_gradient_is_that_of_reinforce():
     assert recorded["baseline"] == pytest.approx(0.9 * 0.4 + 0.1 * np.mean(rewards))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", [("warm-up", 4), ("search", 7)])
 def test_a_resumed_search_equals_an_uninterrupted_one(found, tmp_path, at):
     def stop(record):
@@ -137,6 +140,7 @@ def test_a_loss_that_is_no_number_never_reaches_the_controller():
     assert all(torch.equal(a, b) for a, b in zip(before, state.gates.parameters, strict=True))
 
 
+@pytest.mark.slow
 def test_several_budgets_are_all_kept():
     budgets = (constraint(0.6, "one"), constraint(0.4, "two", unit=2e6))
     result = searched(SHORT, task_of(constraints=budgets), np.random.default_rng(0))

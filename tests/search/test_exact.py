@@ -225,6 +225,7 @@ def test_scores_that_speak_against_the_errors_are_believed():
     assert (np.abs(means - truth) < 2 * stds).mean() > 0.8
 
 
+@pytest.mark.slow
 def test_every_network_is_asked_for_once_in_a_space_of_few():
     task = task_in("macro", 0.12)
     rows = every(task.space)

@@ -93,6 +93,7 @@ def test_gates_do_not_move_before_the_weights_are_warm_and_nan_never_reaches_the
     assert all((p == 0).all() for p in state.gates.logits)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_result_and_another_seed_another(found):
     again = searched(SHORT, task_of(0.3), np.random.default_rng(0))
     other = searched(SHORT, task_of(0.3), np.random.default_rng(1))
@@ -168,6 +169,7 @@ def test_a_temperature_floor_that_ends_in_nan_is_refused():
         FBNet(temperature_floor=6.0)
 
 
+@pytest.mark.slow
 def test_several_budgets_are_all_kept():
     budgets = (constraint(0.6, "one"), constraint(0.4, "two", unit=2e6))
     result = searched(
@@ -177,6 +179,7 @@ def test_several_budgets_are_all_kept():
         assert all(ms <= b.usable for ms, b in zip(trial.latencies_ms, budgets, strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", ["fbnet", "proxyless-linear", "proxyless-log", "none"])
 def test_the_papers_losses_run_and_the_result_still_keeps_the_budget(loss):
     result = searched(

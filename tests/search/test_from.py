@@ -277,6 +277,7 @@ def test_nobody_is_tuned_where_nobody_asks(found, tmp_path, monkeypatch):
     assert "tuned" not in record.extra
 
 
+@pytest.mark.slow
 def test_what_was_found_begins_with_its_blocks_and_ships_with_its_origin(found, teacher):
     arch = spaces.architecture_from_json(records.arch(found))
     dataset = release.load_data(records.search(found).data)
@@ -322,6 +323,7 @@ def test_what_does_not_go_together(teacher):
         train_run(teacher.with_name("nothing"), SHORT)
 
 
+@pytest.mark.slow
 def test_a_network_whose_weights_nobody_has_learns_from_nothing(few_digits, tmp_path):
     run = tmp_path / "run"
     settings = {"epochs": 1, "batch_size": 64, "device": "cpu"}

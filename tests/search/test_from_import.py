@@ -169,6 +169,7 @@ def test_it_is_trained_and_exported_like_a_known_one_and_comes_back(found, teach
     assert "import:mine, unknown: your own" in report.write(found).read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("warm_processes")
 def test_it_is_verified_and_compared_like_any_other(teacher, tmp_path, monkeypatch):
     run = Path(shutil.copytree(teacher, tmp_path / "run"))

@@ -52,6 +52,7 @@ def test_of_several_budgets_the_tightest_is_spent():
         assert used[1] >= 0.9
 
 
+@pytest.mark.slow
 def test_draws_without_a_budget_follow_the_probabilities():
     """The Gumbel-max trick: with every architecture feasible, draws are exact samples."""
     gates = gates_of(spread=0.7)

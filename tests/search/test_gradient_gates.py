@@ -99,6 +99,7 @@ def test_snas_moves_gates_by_the_batch_and_the_draw_of_the_weights(monkeypatch):
     assert all(torch.allclose(a, b) for a, b in zip(drawn, again, strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", [DARTS(**SHORT), DARTS(order=2, **SHORT), SNAS(**SHORT), GDAS(**SHORT)])
 def test_what_they_find_keeps_the_budget_and_follows_from_the_seed(strategy):
     found, again = (searched(strategy, task_of(0.4), np.random.default_rng(3)) for _ in range(2))

@@ -49,6 +49,7 @@ def test_the_network_answers_as_its_path_in_the_supernet(searched):
     assert start.record["sha256"] == files.sha256(run / "supernet.safetensors")
 
 
+@pytest.mark.slow
 def test_training_begins_there_and_says_so(searched):
     run, _ = searched
     config = train.TrainConfig(epochs=1, batch_size=64, learning_rate=1e-9)

@@ -61,6 +61,7 @@ def test_the_expert_is_most_like_itself_and_random_ones_are_as_usual(expert):
     assert stimuli(kept).mean() == pytest.approx(0, abs=0.1)
 
 
+@pytest.mark.slow
 def test_likeness_alone_steers_what_is_drawn():
     """Where all networks are as accurate, draws become like the one of two experts that is imitated."""
     experts = ("1.1.1.1.1.1.1.1", "0.0.0.0.0.0.0.0")
@@ -88,6 +89,7 @@ def test_without_weight_it_rewards_as_reinforce_does():
     assert mimic.reward(TASK.space.reference, 0.7) == pytest.approx(0.7 + 2.0)
 
 
+@pytest.mark.slow
 def test_an_expert_over_the_budget_may_be_imitated_and_what_is_asked_keeps_it():
     task = task_in("macro", 0.2)
     assert not task.feasible(np.array([task.space.reference]))[0]

@@ -92,6 +92,7 @@ def test_worker_processes_teach_as_one_process_does_even_if_one_is_killed(alone,
     assert not active_children()
 
 
+@pytest.mark.slow
 def test_choices_learn_the_same_one_after_the_other(alone, tmp_path, in_turn):
     assert_same(taught(tmp_path), alone[0])
 
@@ -119,6 +120,7 @@ def test_nobody_is_fed_what_others_make(alone, tmp_path):
         assert all(same) == is_same
 
 
+@pytest.mark.slow
 def test_a_distillation_that_was_killed_teaches_only_what_is_missing(alone, tmp_path, here):
     def stop(record):
         if (record["phase"], record["step"]) == ("layers", 5):
@@ -138,6 +140,7 @@ def test_a_distillation_that_was_killed_teaches_only_what_is_missing(alone, tmp_
     assert not told, "what the checkpoint holds is not taught again"
 
 
+@pytest.mark.slow
 def test_a_pool_goes_on_from_where_one_process_was_killed_and_back(alone, tmp_path, here, monkeypatch):
     monkeypatch.setattr("hwnas.evaluators.supernet.warm_up.CHECKPOINT_EVERY", 1)
 

@@ -120,6 +120,7 @@ def test_what_would_break_the_budget_is_paid_for_elsewhere():
     assert (task.costs(near[apart == 2]) > task.costs(np.array([best]))).any()
 
 
+@pytest.mark.slow
 def test_it_beats_random_search_at_equal_cost():
     task = task_in("fbnet", 0.4)
 

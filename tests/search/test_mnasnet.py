@@ -164,6 +164,7 @@ def test_the_decoded_architecture_is_scored_and_the_arg_max_reported():
     assert {"expected_ms", "entropy"} <= set(result.trace[-1])
 
 
+@pytest.mark.slow
 def test_a_converged_policy_ends_the_search():
     task = task_in("macro", 0.5)
     result = searched(MnasNet(queries=3000, learning_rate=0.02, batch=5), task, np.random.default_rng(0))

@@ -144,6 +144,7 @@ def test_scores_are_learnt_by_their_rank():
     assert ranked(np.array([0.5])).tolist() == [0.0]
 
 
+@pytest.mark.slow
 def test_random_networks_come_first_and_a_batch_between_two_fits(monkeypatch):
     fits = []
     monkeypatch.setattr(
@@ -187,6 +188,7 @@ def test_where_nothing_new_is_reached_random_networks_fill_the_batch(monkeypatch
     assert len(fits) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.02, 0.3])
 def test_what_is_decoded_keeps_a_tight_budget(share):
     task = two_budgets("fbnet", 0.3) if share == 0.3 else task_in("fbnet", share)
@@ -205,6 +207,7 @@ def test_costs_of_two_choices_together_are_kept_by_repairing():
     assert problem.feasible(np.array([t.indices for t in result.trials])).all()
 
 
+@pytest.mark.slow
 def test_resumed_with_a_fitted_model_it_goes_on_as_if_never_stopped(tmp_path):
     """The contract's searches end before the model has a say."""
     task, path = task_in("macro", 0.5), tmp_path / "history.jsonl"

@@ -26,6 +26,7 @@ print([t.indices for t in result.trials])
 """
 
 
+@pytest.mark.slow
 def test_the_same_in_another_process():
     result = searched(NSGA2(queries=50, population=8), task_in("macro"), np.random.default_rng(5))
     other = subprocess.run(
@@ -46,6 +47,7 @@ def test_every_query_is_feasible_under_two_budgets():
     assert task.feasible(np.array([t.indices for t in result.trials])).all()
 
 
+@pytest.mark.slow
 def test_its_front_is_better_than_that_of_random_search():
     """Area below the front of accuracy over latency, summed over seeds."""
     task = task_in("fbnet", 0.8)

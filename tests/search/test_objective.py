@@ -135,6 +135,7 @@ def test_files_of_earlier_versions_have_limits_among_the_latencies():
     assert plain == {"indices": [0, 1], "accuracy": 0.5, "latencies_ms": [2.0], "objectives": []}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [FBNet, ProxylessNAS])
 def test_one_shot_strategies_keep_limits_on_other_things(kind):
     task = task_of(0.7)
@@ -178,6 +179,7 @@ def test_results_hold_the_front():
     assert search.from_json(task.space, data) == result
 
 
+@pytest.mark.slow
 def test_the_command_keeps_limits_and_tells_sizes_and_the_front(tmp_path):
     from hwnas.cli import app
 

@@ -23,6 +23,7 @@ def oneshot():
     return OneShot(space(), digits(), CONFIG)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["fbnet", "proxylessnas", "spos"])
 def test_contract_of_strategies_that_train_a_supernet(name):
     quick = {"warmup_steps": 2, "steps": 2, "finalists": 2} if name != "spos" else {"training_steps": 4}
@@ -38,6 +39,7 @@ def same(one, two):
     return all(torch.equal(one[name], two[name]) for name in one)
 
 
+@pytest.mark.slow
 def test_weights_learn_what_they_are_trained_on(oneshot):
     before = oneshot.score(PATH)
     for _ in range(70):

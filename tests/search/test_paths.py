@@ -66,6 +66,7 @@ def test_residual_branches_are_shut_only_where_paths_are_anchored(release):
     assert same == bool(release)
 
 
+@pytest.mark.slow
 def test_a_training_that_was_cut_off_ends_where_an_uninterrupted_one_does(tmp_path):
     config = dataclasses.replace(CONFIG, release=0.9)
     whole = OneShot(space(), digits(), config)

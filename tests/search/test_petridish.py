@@ -94,12 +94,14 @@ def test_networks_grow_within_the_budget_from_the_cheapest(found):
     assert found.quality == max(trial.quality for trial in found.trials)
 
 
+@pytest.mark.slow
 def test_the_same_seed_finds_the_same_and_another_does_not(found):
     again = searched(SHORT, task_of(0.5), np.random.default_rng(3))
     assert search.to_json(again) == search.to_json(found)
     assert searched(SHORT, task_of(0.5), np.random.default_rng(3 + 1)).config != found.config
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", [1, 2, 3])
 def test_a_resumed_search_equals_an_uninterrupted_one(found, tmp_path, at):
     """Cut off as soon as a network is scored, and half way through the next one's training."""

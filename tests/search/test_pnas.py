@@ -47,6 +47,7 @@ def test_networks_of_a_level_grow_out_of_those_of_the_level_before():
             assert ((parents == child) | ~grown).all(axis=1).any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.02, 0.3])
 def test_under_a_budget_complete_is_what_the_budget_leaves(share):
     task = task_in("fbnet", share)
@@ -59,6 +60,7 @@ def test_under_a_budget_complete_is_what_the_budget_leaves(share):
     assert highest[0] < highest[2]
 
 
+@pytest.mark.slow
 def test_fewer_choices_than_levels_are_as_many_levels():
     task = task_in("macro", 1.0)
     result = searched(PNAS(queries=24, levels=50, models=1), task, np.random.default_rng(0))
@@ -101,6 +103,7 @@ def test_costs_of_two_choices_together_are_kept():
     assert problem.feasible(np.array([t.indices for t in result.trials])).all()
 
 
+@pytest.mark.slow
 def test_two_budgets_are_kept_by_every_query():
     task = two_budgets()
     result = searched(PNAS(queries=15, levels=3, models=1), task, np.random.default_rng(0))
@@ -198,6 +201,7 @@ def test_a_search_of_more_queries_is_another_one(tmp_path):
         searched(PNAS(queries=5, models=1), task, np.random.default_rng(0), history=path)
 
 
+@pytest.mark.slow
 def test_it_is_better_than_random_search():
     """Under a wide budget: a tight one is spent on what looks best early."""
     task = task_in("macro", 0.8)

@@ -166,6 +166,7 @@ def test_reinforce_estimates_the_gradient_of_the_expected_loss():
     torch.testing.assert_close(total, exact, atol=float(exact.abs().max()) * 0.25, rtol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["gradient", "reinforce"])
 def test_the_best_keeps_the_budget(form):
     result = searched(dataclasses.replace(SHORT, form=form), task_of(0.4), np.random.default_rng(0))
@@ -175,6 +176,7 @@ def test_the_best_keeps_the_budget(form):
     assert ("baseline" in result.trace[-1]) == (form == "reinforce")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["gradient", "reinforce"])
 def test_a_resumed_search_equals_an_uninterrupted_one(tmp_path, form):
     class Stop:

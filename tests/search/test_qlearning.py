@@ -147,6 +147,7 @@ def test_a_search_of_more_queries_is_another_one(tmp_path):
         searched(QLearning(queries=5), task, np.random.default_rng(0), history=path)
 
 
+@pytest.mark.slow
 def test_where_every_choice_is_rewarded_it_is_better_than_random_search():
     task = task_in("macro", 0.5)
 

@@ -138,6 +138,7 @@ def test_a_setting_that_the_strategy_does_not_have_is_refused(tmp_path):
         search_run(request_of(tmp_path, settings={"queries": 3}), tmp_path / "run")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["proxylessnas", "spos"])
 def test_the_other_one_shot_strategies_fill_the_folder_too(tmp_path, strategy):
     settings = {
@@ -158,6 +159,7 @@ def test_a_finished_search_is_never_overwritten(finished):
         search_run(request_of(folder), folder / "run")
 
 
+@pytest.mark.slow
 def test_several_targets_each_with_its_budget(tmp_path):
     files_ = (latency_file(tmp_path / "a.json"), latency_file(tmp_path / "b.json", "fp32"))
     result = search_run(
@@ -243,6 +245,7 @@ def test_a_space_of_other_classes_than_the_data_is_refused(tmp_path):
         search_run(request_of(tmp_path, space="macro-r8-c7"), tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_a_search_that_was_cut_off_goes_on(tmp_path, monkeypatch):
     class Stop:
         def __call__(self, record):
@@ -273,6 +276,7 @@ def alarms_of(tmp_path, steps):
     return search_run(request, tmp_path / str(steps)).extra.get("alarms", [])
 
 
+@pytest.mark.slow
 def test_scores_that_are_no_better_than_guessing_raise_an_alarm(tmp_path):
     assert "scored blindly" in alarms_of(tmp_path, 1)[0]
     record = files.read_json(tmp_path / "1" / "search.json", "record")

@@ -60,6 +60,7 @@ def test_the_score_is_the_validation_accuracy_of_a_network_trained_alone():
     assert torch.get_num_threads() == before, "the evaluator leaves the process as it was"
 
 
+@pytest.mark.slow
 def test_a_network_is_trained_once_however_it_is_written(tmp_path):
     """Identities first or last make the same network; its weights are kept with its score."""
     kept = replace(SHORT, kept=tmp_path)
@@ -96,6 +97,7 @@ def request_of(folder, **changes):
     return SearchRequest(**(values | changes))
 
 
+@pytest.mark.slow
 def test_a_search_that_was_cut_off_goes_on_without_training_again(tmp_path, few_digits):
     def stop(record):
         if record["query"] == 2:

@@ -121,6 +121,7 @@ def test_one_that_was_trained_is_more_like_a_trained_teacher_than_random_ones(ne
     assert "alike in 12 images" in alike.traits.fidelity
 
 
+@pytest.mark.slow
 def test_where_trainings_are_cut_short_likeness_decides_and_accuracy_in_the_end(teacher, tmp_path):
     arch, to = SMALL.architecture([1, 0] * 4), Likeness(str(teacher[0]), 12)
     early = from_scratch(alike_early=to, kept=tmp_path)

@@ -174,6 +174,7 @@ def test_the_best_is_not_the_luckiest_sample():
     assert chosen > best_true - 0.01
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("noise", [0.0, 0.003])
 def test_it_finds_the_optimum_where_random_search_does_not(noise):
     task = task_in("macro", 0.5, noise=noise)
@@ -188,6 +189,7 @@ def test_it_finds_the_optimum_where_random_search_does_not(noise):
     assert np.mean(ours) < 0.3 * np.mean(random)
 
 
+@pytest.mark.slow
 def test_a_space_that_cannot_be_listed_is_searched_under_two_budgets():
     task = two_budgets("fbnet", 0.4)
     ours = searched(Surrogate(queries=30, pool=200), task, np.random.default_rng(0))

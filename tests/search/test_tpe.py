@@ -31,6 +31,7 @@ def test_optuna_is_told_accuracy_alone():
     assert told == [[t.quality] for t in sampler.archive.trials]
 
 
+@pytest.mark.slow
 def test_it_is_better_than_random_search():
     task = task_in("macro", 0.8)
 

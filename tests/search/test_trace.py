@@ -32,6 +32,7 @@ def whole(tmp_path_factory):
     return result, text
 
 
+@pytest.mark.slow
 def test_every_step_is_on_disk_before_the_next_begins(tmp_path):
     seen = []
 
@@ -44,6 +45,7 @@ def test_every_step_is_on_disk_before_the_next_begins(tmp_path):
     assert seen == [list(range(1, n + 1)) for n in range(1, 8)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [2, 5])
 @pytest.mark.parametrize("tail", ["", '{"phase": "sea'])
 def test_a_resumed_search_leaves_the_same_file(whole, tmp_path, step, tail):

@@ -116,6 +116,7 @@ def test_a_measure_that_is_no_number_is_worth_nothing(monkeypatch):
     assert untrained()(SMALL.architecture([1] * 8)) == 0.0
 
 
+@pytest.mark.slow
 def test_a_search_by_it_gets_better_as_it_asks():
     task = Task(SMALL, (constraint(0.4),), untrained())
     found = searched(Evolution(queries=40), task, np.random.default_rng(0))

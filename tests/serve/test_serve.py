@@ -306,6 +306,7 @@ def run(*words: str, before: str = "pass") -> tuple[int, str]:
     return done.returncode, done.stderr
 
 
+@pytest.mark.slow
 def test_what_stands_in_its_way_is_one_sentence(tmp_path, service):
     code, said = run("serve", str(tmp_path / "nowhere"))
     assert (code, said.count("\n")) == (1, 1)

@@ -267,6 +267,7 @@ def test_what_a_service_wrote_down_and_cannot_be_read_is_named(file):
         Desk(shelf.read(file))
 
 
+@pytest.mark.slow
 def test_a_borrower_counts_a_lease_as_lost_before_the_service_does(file, tmp_path, monkeypatch):
     """The service is stopped as if the network were gone: nobody has the unit twice."""
     token_file = tmp_path / "token"

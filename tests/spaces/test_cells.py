@@ -202,6 +202,7 @@ def test_two_cells_are_decided_for_eight_places(name, nodes, operations):
     assert space.choice_workloads[-1][0].out_shapes[0][1:] == (4, 4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["darts", "nasnet"])
 def test_a_cell_that_nobody_reads_does_not_run(name):
     """All operations read what is two cells before."""

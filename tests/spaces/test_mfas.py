@@ -189,6 +189,7 @@ def _two(digits):
     return replace(digits, **twice, mean=digits.mean * 2, std=digits.std * 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("runtime", ["litert", "onnxruntime"])
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 def test_it_is_lowered_as_others_are(space, runtime, precision):

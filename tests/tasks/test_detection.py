@@ -408,6 +408,7 @@ def test_predictions_of_another_kind_are_refused(pictures):
         TASK.mistakes(object(), pictures, "test")
 
 
+@pytest.mark.slow
 def test_a_supernet_of_detectors_is_trained_and_scored_in_both_precisions():
     data = rectangles.images(counts=(48, 24, 24))
     space = spaces.load("from:mobilenetv2-0.35+fpn16", resolution=64, num_classes=2)

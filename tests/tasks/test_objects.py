@@ -230,6 +230,7 @@ def test_of_few_draws_intervals_hardly_differ():
     assert mean[0] == pytest.approx(mean[1], abs=0.01)
 
 
+@pytest.mark.slow
 def test_intervals_hold_the_precision_of_all_images():
     found, truths = drawn(11, images=1200, classes=6, most=4, crowds=0, noise=6.0)
     rng = np.random.default_rng(0)

@@ -19,6 +19,7 @@ READING = "data"
 """The room that reads classes from names of folders and columns."""
 
 
+@pytest.mark.slow
 def test_only_classification_takes_labels_for_classes():
     found = {}
     for path in sorted(PACKAGE.rglob("*.py")):

@@ -150,6 +150,7 @@ def test_what_cannot_be_used_is_refused_before_any_work(asked, exported_run, tmp
     assert len(json.loads((exported_run / "train.json").read_text())["history"]) == 3
 
 
+@pytest.mark.slow
 def test_a_search_that_is_refused_leaves_no_run(asked, tmp_path):
     words = [word if word != "60%" else "0.0001" for word in asked]
     with pytest.raises(HwnasError, match="fastest architecture"):
@@ -158,6 +159,7 @@ def test_a_search_that_is_refused_leaves_no_run(asked, tmp_path):
     assert runs_of_mlflow(tmp_path)[1] == []
 
 
+@pytest.mark.slow
 def test_functions_take_trackers_as_objects(model, few_digits, tmp_path):
     tracker, run = Remembering(), tmp_path / "run"
     from hwnas.evaluators.zero_cost.config import ZeroCostConfig

@@ -68,6 +68,7 @@ class TestMLflow:
             experiment = client.get_experiment_by_name("hwnas")
             return client, client.search_runs([experiment.experiment_id])
 
+    @pytest.mark.slow
     def test_a_run_goes_on_and_holds_all(self, run, uri, capfd):
         (tracker,) = made([f"mlflow:{uri}"])
         first = tell(tracker, run, 1, None, INTERRUPTED)
@@ -265,6 +266,7 @@ def test_a_database_of_mlflow_needs_what_the_extra_brings(run, monkeypatch):
         made(["mlflow"])[0].check(run)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["mlflow", "tensorboard", "tensorboard:logs", "csv", "csv:all.csv"])
 def test_a_tracker_keeps_what_trackers_must(name, tmp_path):
     plugins.load(EXAMPLE)

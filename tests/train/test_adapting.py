@@ -47,6 +47,7 @@ def test_what_is_fresh_learns_alone_at_first(digits, learnt):
     assert changed > {"0.0.weight", "0.1.running_mean", *fresh}
 
 
+@pytest.mark.slow
 def test_an_adapted_network_knows_more_than_one_from_nothing_after_as_many_steps(digits, learnt):
     model, fresh = pretrained(learnt)
     config = dataclasses.replace(CONFIG, epochs=3, batch_size=32)

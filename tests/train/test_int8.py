@@ -60,6 +60,7 @@ def test_a_network_that_int8_does_not_harm_ships_as_it_is(exported_run, digits):
     assert not (RunFolder(exported_run).int8_weights).exists()
 
 
+@pytest.mark.slow
 def test_a_network_that_int8_harms_is_fine_tuned_and_the_user_is_told(exported_run, digits):
     burden(exported_run)
     fp32_weights = files.sha256(exported_run / "weights.safetensors")
@@ -88,6 +89,7 @@ def test_a_network_that_int8_harms_is_fine_tuned_and_the_user_is_told(exported_r
     assert int8.qualities(tuned, (3, 16, 16), digits, calibration) == found["qat"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "failure"),
     [

@@ -83,6 +83,7 @@ def test_of_equally_accurate_epochs_the_one_of_the_lower_loss_stays(digits):
     assert not result.kept.recalibrated
 
 
+@pytest.mark.slow
 def test_the_best_epoch_survives_an_interruption(digits, tmp_path):
     """A rate that is far too high at its peak: validation goes up and down."""
     config = dataclasses.replace(CONFIG, epochs=5, learning_rate=6.0, warmup_share=0.9)

@@ -131,6 +131,7 @@ def test_a_checkpoint_of_an_older_version_goes_on(tmp_path):
     assert all(torch.equal(value, state(whole)[name]) for name, value in state(resumed).items())
 
 
+@pytest.mark.slow
 def test_lars_learns_from_batches_that_are_too_large_for_sgd():
     """Half of all digits in a batch: SGD at the rate that the linear rule gives goes nowhere."""
     digits = data.load("digits", resolution=8)

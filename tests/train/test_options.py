@@ -174,6 +174,7 @@ def test_distillation_is_the_divergence_of_softened_answers():
     assert float(distance(torch.tensor(student), torch.tensor(student))) == pytest.approx(0, abs=1e-9)
 
 
+@pytest.mark.slow
 def test_a_student_comes_to_answer_like_its_teacher(digits):
     """Measured where labels say nothing of it: the teacher thinks every digit is one up."""
     shifted = dataclasses.replace(

@@ -222,6 +222,7 @@ def test_a_resumed_fine_tuning_equals_an_uninterrupted_one_bit_for_bit(few, imag
     assert same(state(whole), state(resumed))
 
 
+@pytest.mark.slow
 def test_fine_tuning_heals_what_calibration_alone_loses(digits, images):
     module = small_network()
     train.fit(module, digits, dataclasses.replace(CONFIG, epochs=5))

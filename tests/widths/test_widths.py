@@ -60,6 +60,7 @@ def _even(found: object) -> dict[str, torch.Tensor]:
     return {group.name: torch.arange(group.channels).float() for group in found.groups}
 
 
+@pytest.mark.slow
 def test_channels_that_meet_in_a_sum_go_together_and_those_beside_each_other_alone() -> None:
     found = prunable(_brought(Branching().eval()), SHAPE)
     assert [(g.channels, len(g.makers), len(g.readers)) for g in found.groups] == [
@@ -100,6 +101,7 @@ def test_channels_that_are_zero_may_go_and_nothing_changes() -> None:
     assert sum(p.numel() for p in narrowed.parameters()) < sum(p.numel() for p in network.parameters()) / 3
 
 
+@pytest.mark.slow
 def test_a_narrowed_network_is_one_of_our_blocks_again() -> None:
     network = blocks.network(known.load("mobilenetv2", resolution=32, num_classes=5)).eval()
     found = prunable(network, SHAPE)
