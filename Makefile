@@ -7,7 +7,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 # The tests that say most for the least time, for the other Pythons.
 QUICK := tests/test_platforms.py tests/test_shown.py tests/test_space.py tests/test_budget.py tests/statistics \
-	tests/tables tests/latency tests/blocks tests/search/test_one_process.py tests/export/test_tflite.py
+	tests/tables tests/blocks tests/search/test_one_process.py tests/export/test_tflite.py
 
 .PHONY: quickstart test lint wheel dist pythons docs clean
 
@@ -36,8 +36,8 @@ pythons:  ## With every other Python that is here: everything is imported, and a
 		env=build/$$($$python -c 'import sys; print(f"python{sys.version_info.major}.{sys.version_info.minor}")'); \
 		echo "$$python, in $$env"; \
 		test -x $$env/bin/python || $$python -m venv $$env; \
-		$$env/bin/python -m pip install --quiet --editable . optuna pandas pytest pytest-xdist; \
-		OMP_NUM_THREADS=1 $$env/bin/python -m pytest --quiet $(QUICK); \
+		$$env/bin/python -m pip install --quiet --editable '.[phone,search,serve]' pandas pytest pytest-xdist; \
+		OMP_NUM_THREADS=1 $$env/bin/python -m pytest --quiet --numprocesses 4 $(QUICK); \
 	done
 
 docs: $(VENV)/.stamp-dev  ## The documentation as a site in build/docs; a broken link is an error.

@@ -138,23 +138,21 @@ class Teacher:
 
         return {**settings, "space": space_of(self.run), "teacher": str(self.run)}
 
-    def adapt(self) -> None:
-        """Train it on the images, where it was not."""
+    def adapt(self, tell: Callable[[str], None]) -> None:
+        """Train it on the images, where it was not, and tell how far that is."""
         from hwnas.train.config import in_steps
         from hwnas.train.training import train_run
 
         if self.config is None or RunFolder(self.run).train.exists():
             return
-        what = f"adapting {self.name}"
-        with err.status(what) as status:
-            train_run(
-                self.run,
-                self.config,
-                dataset=self.dataset,
-                start=self.start,
-                on_epoch=self._show,
-                on_step=in_steps(status.update, what),
-            )
+        train_run(
+            self.run,
+            self.config,
+            dataset=self.dataset,
+            start=self.start,
+            on_epoch=self._show,
+            on_step=in_steps(tell, f"adapting {self.name}"),
+        )
 
     def _show(self, record: EpochRecord) -> None:
         value = record.metric.text(record.val_value, 2)
@@ -234,7 +232,7 @@ def searched_around(
     asked = known.sizes()
     if not known.has_sizes:
         one = teacher_of(known, settings, next(iter(asked), None), to, budgets, tables, config)
-        one.adapt()
+        one.adapt(status.update)
         return search_in(one.settings(settings), one.dataset, to, budgets, True)
     folder = RunFolder(to).resolutions
     teachers, missing = {}, []
@@ -249,7 +247,7 @@ def searched_around(
     def search_on(size: Size, run: Path, within: Sequence[Budget]) -> SearchRecord:
         status.update(f"images of {size}")
         one = teachers[size]
-        one.adapt()
+        one.adapt(status.update)
         found = search_in(one.settings(settings), one.dataset, run, within, False)
         return cast("SearchRecord", found)  # there is one process
 

@@ -7,6 +7,7 @@ from torch import nn
 from training_helpers import StopAfter, same, small_network, state
 
 from hwnas import data, spaces, train
+from hwnas.data.batches import steps_per_epoch
 from hwnas.errors import TrainingError
 from hwnas.train import optim
 from hwnas.train.checkpoint import optimizer_tensors, restore_optimizer
@@ -63,9 +64,18 @@ def test_a_resumed_training_equals_an_uninterrupted_one_bit_for_bit(digits, tmp_
     with pytest.raises(KeyboardInterrupt):
         train.fit(small_network(), digits, CONFIG, checkpoint=path, on_epoch=StopAfter(2))
     resumed = small_network(seed=9)  # its own weights must not matter
-    seen = []
-    result = train.fit(resumed, digits, CONFIG, checkpoint=path, on_epoch=seen.append)
+    seen, steps = [], []
+    result = train.fit(
+        resumed,
+        digits,
+        CONFIG,
+        checkpoint=path,
+        on_epoch=seen.append,
+        on_step=lambda *said: steps.append(said),
+    )
     assert [r.epoch for r in seen] == [3, 4]
+    every = steps_per_epoch(len(digits.train), CONFIG.batch_size)
+    assert steps == [(done, 4 * every) for done in range(2 * every + 1, 4 * every + 1)]
     assert same(state(whole), state(resumed))
     for one, two in zip(expected.history, result.history, strict=True):
         assert dataclasses.replace(one, seconds=0) == dataclasses.replace(two, seconds=0)
