@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
 
 from hwnas import device as devices
@@ -59,7 +61,8 @@ def quickstart(
     _runlog.into(ChainFolder(target))
     view, steps = _View(chain.STAGES), Steps(err)
     is_seen = err.is_terminal and err.verbosity != Verbosity.QUIET
-    with Live(view.table(), console=err, refresh_per_second=4) if is_seen else nullcontext() as live:
+    shown = Live(view.table(), console=err, refresh_per_second=4) if is_seen else nullcontext()
+    with _told_how_it_goes_on(target), shown as live:
 
         def tell(stage: str, text: str) -> None:
             said = err.pace.told(text)
@@ -85,6 +88,17 @@ def quickstart(
     else:
         _show(summary)
     leave(summary.verdict, accept_noise=accept_noise)
+
+
+@contextmanager
+def _told_how_it_goes_on(folder: Path) -> Iterator[None]:
+    """A folder that nobody named is named where the work in it is cut off."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        if folder.exists():
+            err.print(f"the same command with --out {escape(str(folder))} goes on", soft_wrap=True)
+        raise
 
 
 class _View:

@@ -43,3 +43,16 @@ def test_a_number_of_epochs_that_is_given_is_kept(tmp_path):
 def test_the_command_says_how_many_steps_training_takes():
     epochs = next(o for o in get_command(app).commands["quickstart"].params if o.name == "epochs")
     assert f"about {quickstart.STEPS} steps" in epochs.help
+
+
+def test_who_cuts_it_off_is_told_how_it_goes_on(tmp_path, monkeypatch, capsys):
+    def cut_off(folder, *_):
+        folder.mkdir(parents=True)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(quickstart, "run", cut_off)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        cli()
+    [folder] = (tmp_path / "runs").iterdir()
+    assert f"the same command with --out runs/{folder.name} goes on" in capsys.readouterr().err
