@@ -26,7 +26,8 @@ _FOREIGN = re.compile(rf"(?<!\\)\[(?=[A-Za-z#/@])(?!(?:/|{_STYLES})\])")
 
 _QUIET_S = 60.0
 """Without a terminal, the longest that nothing is printed of what is being done."""
-_COUNTED = re.compile(r"^\d|: |\s\d")
+_COUNTED = re.compile(r"^\d|: |\s\d+(?:/| of )\d")
+"""Where a step ends; a number that counts nothing, as in ``56 px``, is part of it."""
 
 
 class Verbosity(IntEnum):

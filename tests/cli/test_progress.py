@@ -33,6 +33,17 @@ def test_each_step_is_a_line_and_what_counts_up_is_none(clock):
     assert file.getvalue().splitlines() == ["reading the images", "warm-up", "measuring on host/litert"]
 
 
+def test_a_number_that_counts_nothing_belongs_to_its_step(clock):
+    said = ["tuning on images of 56 px", "measuring 40 networks of other widths"]
+    status, file = progress()
+    with status:
+        for text in said:
+            status.update(text)
+        status.update(f"{said[0]}: epoch 1/3")
+        status.update("measuring on host/litert, 2 threads: 1 of 9 rounds")
+    assert file.getvalue().splitlines()[1:] == [*said, "measuring on host/litert, 2 threads"]
+
+
 def test_a_long_step_is_heard_of_every_minute(clock):
     status, file = progress()
     with status:
