@@ -22,7 +22,7 @@ def main() -> None:
         from hwnas import torchrun
 
         if torchrun.number() == 0:  # of the processes of torchrun, one tells
-            sys.stderr.write("interrupted; what a run or a table has is kept, and nothing of hwnas measure\n")
+            sys.stderr.write("interrupted: what was finished is kept (hwnas measure begins anew)\n")
         sys.exit(130)
 
 

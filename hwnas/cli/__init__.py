@@ -90,7 +90,7 @@ def _run() -> None:
     except (KeyboardInterrupt, SystemExit) as stop:
         if isinstance(stop, SystemExit) and stop.code != 130:  # typer exits with 130 where it is interrupted
             raise
-        err.print("interrupted; what a run or a table has is kept, and nothing of hwnas measure")
+        err.print("interrupted: what was finished is kept (hwnas measure begins anew)")
         sys.exit(130)
     except Exception as error:
         if err.verbosity == Verbosity.VERBOSE or os.environ.get("HWNAS_TRACEBACK"):

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from hwnas.cli._app import emit_json, out, print_table
-from hwnas.cli._pace import duration
+from hwnas.durations import duration
 
 if TYPE_CHECKING:
     from hwnas.measure.foresight import Foreseen, ForeseenModels

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import re
 import time
+
+from hwnas.durations import duration
 
 _COUNT = re.compile(r"(?<![\w.])(\d+)(?:/| of )(\d+)(?![\w.%])")
 _LEAST = 2  # steps that must be done before anything is said
@@ -40,14 +41,3 @@ class Pace:
         if done - before < _LEAST or done >= total or now <= since:
             return None
         return (now - since) / (done - before) * (total - done)
-
-
-def duration(seconds: float) -> str:
-    """About how long, in the unit that fits: ``45 s``, ``3 min``, ``2.5 h``, ``3 days``."""
-    if seconds < 90:
-        return f"{math.ceil(seconds)} s"
-    if seconds < 90 * 60:
-        return f"{seconds / 60:.0f} min"
-    if seconds < 48 * 3600:
-        return f"{seconds / 3600:.1f} h"
-    return f"{seconds / 86400:.0f} days"

@@ -21,9 +21,9 @@ from hwnas.cli._app import Json, app, emit_json, err, out, print_table
 from hwnas.cli._console import Steps, Verbosity
 from hwnas.cli._evaluation import show
 from hwnas.cli._foreseen import DryRun, show_foreseen
-from hwnas.cli._pace import duration
 from hwnas.cli.spaces import Classes, Resolution, Strides
 from hwnas.device import Target
+from hwnas.durations import duration
 from hwnas.errors import DeviceError
 from hwnas.measure import ProfileOptions, Progress
 from hwnas.measure import energy as counted
@@ -307,7 +307,8 @@ class _Bars:
             self._tasks[stage] = self._bar.add_task(f"{progress.target} {progress.stage}", left="")
         said = f"{progress.target} {progress.stage} {progress.done}/{progress.total}"
         left_s = err.pace.left_s(said)
-        left = "" if left_s is None else f"about {duration(left_s)} left"
+        more = " or more" if progress.stage == "measure" else ""  # rows may need more rounds
+        left = "" if left_s is None else f"about {duration(left_s)} left{more}"
         self._bar.update(self._tasks[stage], completed=progress.done, total=progress.total, left=left)
         self._steps.tell(f"{said}  {left}".rstrip())
 

@@ -32,6 +32,7 @@ _ANSWER_S = 20.0  # of a program that says its version
 _SPACE_GB = 1.0  # models of a large space, a table, the weights of a search
 _SHIPPED = ("profilers", "devices", "lut_data")
 _PHONES = "arm64"
+_MOST_NAMED = 4  # of what an extra lacks
 
 
 def examine_installation() -> Iterator[Check]:
@@ -89,8 +90,14 @@ def _packages() -> Iterator[Check]:
     for extra, wishes in extras.items():
         states = [_has(wish) for wish in wishes]
         worst = next((each for each in (ABSENT, WARNING) if each in dict(states)), OK)
-        said = ", ".join(text for state, text in states if state == worst)
+        said = _some([text for state, text in states if state == worst])
         yield Check(f"extra {extra}", worst, said, "" if worst == OK else f"`pip install '{_NAME}[{extra}]'`")
+
+
+def _some(texts: list[str]) -> str:
+    """The first few of many: nobody reads thirty."""
+    more = len(texts) - _MOST_NAMED
+    return ", ".join(texts[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _distribution() -> metadata.Distribution | None:
@@ -168,7 +175,7 @@ def _runtime(transport: LocalTransport, name: str, *, is_needed: bool) -> Check:
         return Check(f"runtime {name}", state, *split(error, "measure with another runtime"))
     hello: dict[str, Any] = next((dict(reply["hello"]) for reply in replies if "hello" in reply), {})
     where = ", ".join(map(str, hello.get("processors") or ["cpu"]))
-    why = f" ({hello['no_gpu']})" if hello.get("no_gpu") else ""
+    why = f"; no GPU: {hello['no_gpu']}" if hello.get("no_gpu") else ""
     by = f", provider {hello['provider']}" if hello.get("provider") else ""
     return Check(f"runtime {name}", OK, f"{hello.get('runtime_version') or 'runs'} on {where}{why}{by}")
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hwnas.durations import duration
 from hwnas.errors import SpaceError
 from hwnas.evaluators.base import Live
 from hwnas.pools import HERE, PoolSpec
@@ -24,6 +25,8 @@ class SearchStep(dict[str, Any]):
             if name in self:
                 value = self[name]
                 parts.append(text.format(value[0] if isinstance(value, list) else value))
+        if "eta_s" in self:
+            parts.append(f"about {duration(self['eta_s'])} left")
         return "  ".join(parts)
 
 
@@ -36,7 +39,6 @@ _SAID = {
     "expected_ms": "expected latency {:.3f} ms",
     "expected_share": "({:.1%} of the limit)",
     "entropy": "entropy {:.2f}",
-    "eta_s": "{:.0f} s left",
 }
 
 

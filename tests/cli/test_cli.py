@@ -81,7 +81,7 @@ def test_an_interrupt_while_the_program_loads_is_one_line(tmp_path):
         )
         (tmp_path / f"{module}.py").unlink()
         assert done.returncode == 130
-        assert done.stderr == "interrupted; what a run or a table has is kept, and nothing of hwnas measure\n"
+        assert done.stderr == "interrupted: what was finished is kept (hwnas measure begins anew)\n"
 
 
 @pytest.mark.parametrize("verb", ["verify", "export"])

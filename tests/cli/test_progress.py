@@ -7,7 +7,8 @@ import io
 import pytest
 
 from hwnas.cli import _console
-from hwnas.cli._pace import Pace, duration
+from hwnas.cli._pace import Pace
+from hwnas.durations import duration
 
 
 @pytest.fixture

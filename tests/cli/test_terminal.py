@@ -195,7 +195,7 @@ def test_an_interruption_and_a_full_disk_are_said(monkeypatch, capsys):
         (
             KeyboardInterrupt(),
             130,
-            "interrupted; what a run or a table has is kept, and nothing of hwnas measure",
+            "interrupted: what was finished is kept (hwnas measure begins anew)",
         ),
         (
             OSError(28, "No space left on device", "x.json"),

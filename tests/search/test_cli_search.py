@@ -94,8 +94,7 @@ def test_an_interrupt_is_one_sentence_and_loses_nothing(model, tmp_path):
         assert process.wait(60) == 130
     text = err.read_text()
     assert (
-        text.strip().splitlines()[-1]
-        == "interrupted; what a run or a table has is kept, and nothing of hwnas measure"
+        text.strip().splitlines()[-1] == "interrupted: what was finished is kept (hwnas measure begins anew)"
     )
     assert "Traceback" not in text
     assert (out / "search-checkpoint.safetensors").exists()
