@@ -59,9 +59,9 @@ class Source:
 
     @property
     def warning(self) -> str:
-        """Whose processor it was, where it was not the user's; empty where it was."""
+        """Whose processor it was, where it was not the user's; or how much of the space it lacks."""
         if self.own:
-            return ""
+            return self._gaps if self.model == "posterior" else ""
         processor = self.table.environment.get("cpu_model") or "an unknown processor"
         began = min((item.session[:8] for item in self.table.rounds), default="")
         date = f" on {began[:4]}-{began[4:6]}-{began[6:]}" if began.isdecimal() else ""
@@ -69,6 +69,17 @@ class Source:
             f"no table of your own for {self.table.target} covers {self.space.name}, so one that came with "
             f"hwnas is used: it was measured on another machine ({processor}{date}); "
             f"{self.command} makes your own in minutes"
+        )
+
+    @property
+    def _gaps(self) -> str:
+        share, count = measured_share(self.table, self.space), len(self.space.workloads())
+        if share == 1:
+            return ""
+        return (
+            f"{round((1 - share) * count)} of {count} blocks of {self.space.name} are not in the table of "
+            f"{self.table.target} and are estimated from the others; {self.command} "
+            "measures what was not tried"
         )
 
 

@@ -147,7 +147,7 @@ def _stream(space: SearchSpace, seed: int) -> Iterator[tuple[int, Architecture]]
         else:
             raise SpaceError(
                 f"a space must hold as many networks as are asked for, but {space.name} seems to hold "
-                f"{len(seen)}: ask for fewer calibration and held-out networks"
+                f"{len(seen)}: ask for fewer by --calibration-networks and --heldout-networks"
             )
         seen.add(architecture.blocks)
         yield number, architecture

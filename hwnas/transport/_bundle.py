@@ -116,7 +116,7 @@ def find(agent: str, arch: str, processor: str = CPU) -> Bundle:
             return _open(archive, (agent, arch, processor), remedy)
     raise AgentError(
         f"the agent {agent} must be built once for {where} devices, but {places[1]} is not there: {remedy}"
-    ).see("start/phone.md")
+    ).see("start/phone.md" if processor == CPU else "guides/gpus.md")
 
 
 def _builder() -> Path:

@@ -73,6 +73,7 @@ class Link:
         self._losses = Losses()
         self._patience_s = patience_s
         self._back = 0.0  # when it last came back
+        self._was_there = False  # whether anything ever passed
         self._barren = 0  # how often it came back since the device last gave a sign of life
 
     def ask(self, command: str, *, quiet_s: float = CALL_S) -> tuple[int, str]:
@@ -102,7 +103,7 @@ class Link:
         """
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                return action()
+                result = action()
             except LinkLost as error:
                 if attempt == ATTEMPTS:
                     raise TransportError(
@@ -110,6 +111,9 @@ class Link:
                         f"in a row: {error}: {REMEDY}"
                     ) from error
                 self.recover(error)
+            else:
+                self._was_there = True
+                return result
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     def recover(self, cause: LinkLost, *, since: float | None = None) -> None:
@@ -157,9 +161,11 @@ class Link:
                 return
             if time.monotonic() > deadline:
                 break
+        missed = "a lost link must come back" if self._was_there else "a device must answer"
+        seen = f"{cause}; then: {error}" if str(error) != str(cause) else str(error)
         raise TransportError(
-            f"a lost link must come back within {self._patience_s:g} s, but it did not: {cause}; then: "
-            f"{error}: check the cable or the network and run the same command again"
+            f"{missed} within {self._patience_s:g} s, but it did not: {seen}: "
+            "check the cable or the network and run the same command again"
         ) from error
 
     def close(self) -> None:

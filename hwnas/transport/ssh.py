@@ -26,7 +26,7 @@ _REFUSALS = {
     "Host key verification failed": "connect once with `ssh {where}` and compare the key that it shows",
     "REMOTE HOST IDENTIFICATION HAS CHANGED": "find out why the key of the board has changed",
     "Permission denied": "put your public key on the board (`ssh-copy-id {where}`)",
-    "Could not resolve hostname": "check the option address of the device",
+    "Could not resolve hostname": "check --serial, or the option address of the device",
     "Bad configuration option": "check the option ssh of the device",
 }
 """What ssh says where waiting is in vain, and what the user must do."""

@@ -57,6 +57,16 @@ def test_a_shipped_table_is_used_after_a_warning_that_says_whose_it_was(places):
     )
 
 
+def test_an_own_table_that_lacks_blocks_says_how_many(places):
+    write(places[0], workloads=SPACE.workloads()[3:])
+    found = find_table(TARGET, SPACE)
+    assert found.own
+    assert found.warning.startswith(
+        f"3 of {len(SPACE.workloads())} blocks of macro-r8-c10 are not in the table"
+    )
+    assert found.command in found.warning
+
+
 def test_no_table_at_all_is_one_sentence_with_the_command(places):
     with pytest.raises(
         TableError, match="none came with hwnas: run `hwnas profile --device host --space macro"

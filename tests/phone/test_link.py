@@ -328,7 +328,9 @@ class TestLosses:
                 raise LinkLost("nobody is there")
 
         link = Link(Gone(0), patience_s=3.0)
-        with pytest.raises(TransportError, match="must come back within 3 s"):
+        with pytest.raises(
+            TransportError, match="must answer within 3 s, but it did not: cut; then: nobody is there"
+        ):
             link.recover(LinkLost("cut"))
         told = link.take_losses()
         assert told.count == 1
