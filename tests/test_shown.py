@@ -137,7 +137,7 @@ def test_results_of_all_verbs_show_themselves():
 
 def test_what_is_told_on_the_way_prints_as_a_line():
     step = SearchStep(phase="warm-up", step=3, steps=10, loss=[0.5, 0.1], eta_s=7.2)
-    assert str(step) == "warm-up 3/10  loss 0.500  about 7 s left"
+    assert str(step) == "warm-up 3/10  loss 0.500  about 8 s left"
     assert step["loss"] == [0.5, 0.1]
     assert str(hwnas.Progress(TARGET, "export", 2, 5)) == "host/litert-int8: export 2/5"
     epoch = hwnas.EpochRecord(2, 0.31, 0.8, 0.75, 0.4, 0.01, 1.25, epochs=9)
