@@ -36,7 +36,7 @@ pythons:  ## With every other Python that is here: everything is imported, and a
 		env=build/$$($$python -c 'import sys; print(f"python{sys.version_info.major}.{sys.version_info.minor}")'); \
 		echo "$$python, in $$env"; \
 		test -x $$env/bin/python || $$python -m venv $$env; \
-		$$env/bin/python -m pip install --quiet --editable '.[phone,search,serve]' pandas pytest pytest-xdist; \
+		$$env/bin/python -m pip install --quiet --no-compile --editable '.[phone,search,serve]' pandas pytest pytest-xdist; \
 		OMP_NUM_THREADS=1 $$env/bin/python -m pytest --quiet --numprocesses 4 $(QUICK); \
 	done
 

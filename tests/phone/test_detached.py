@@ -208,7 +208,7 @@ def check_replies(plan, replies):
         assert ("error" in reply) == (line["model"] == "/nowhere")
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_the_agents_answers_survive_random_cuts(new_phone, back_end, bundle, model, seed):
     plan, replies, _ = one_run_with_cuts(new_phone, model, seed, back_end=back_end)
     check_replies(plan, replies)
@@ -242,7 +242,9 @@ def test_the_agents_answers_survive_a_hundred_seeds_of_random_cuts(new_phone, ba
     assert losses > 100, "the cuts must fall into the runs"
 
 
-@pytest.mark.parametrize("arguments", [(), ("--old",)], ids=["new", "old"])
+@pytest.mark.parametrize(
+    "arguments", [(), pytest.param(("--old",), marks=pytest.mark.slow)], ids=["new", "old"]
+)
 def test_the_agent_runs_on_a_phone(new_phone, back_end, bundle, model, arguments):
     phone = new_phone(*arguments)
     with connect(phone.device(back_end)) as transport:

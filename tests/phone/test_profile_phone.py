@@ -56,8 +56,9 @@ def test_a_small_space_is_profiled_on_a_phone(new_phone, tcp, bundle, tmp_path, 
     assert paths[target].read_bytes() == before, "asked again, it measures nothing"
 
 
-@pytest.mark.parametrize("bytes_a_cut", [4_000, pytest.param(25_000, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("back_end", ["tcp", pytest.param("adb", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("bytes_a_cut", [4_000, 25_000])
+@pytest.mark.parametrize("back_end", ["tcp", "adb"])
 def test_a_space_is_profiled_over_a_link_that_breaks_all_the_time(
     request, new_phone, brittle, back_end, bundle, tmp_path, quick, bytes_a_cut
 ):

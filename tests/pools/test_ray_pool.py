@@ -61,6 +61,7 @@ def test_answers_come_in_order_from_other_processes(cluster):
     assert os.getpid() not in set(ordered(cluster, process_of, range(4)))
 
 
+@pytest.mark.slow
 def test_what_a_worker_raises_is_raised_here_with_its_facts(cluster):
     with pytest.raises(InfeasibleBudget, match="no") as raised:
         list(ordered(cluster, refused, range(4)))
@@ -102,6 +103,7 @@ def test_a_function_with_its_data_is_sent_once(cluster, tmp_path):
     assert len((tmp_path / "notes").read_text()) == 1
 
 
+@pytest.mark.slow
 def test_what_is_abandoned_ends_and_the_cluster_is_free_again(cluster):
     for number in range(6):
         cluster.submit(number, slept, 60.0)

@@ -32,6 +32,7 @@ def model(tmp_path):
     return latency_file(tmp_path / "latency.json")
 
 
+@pytest.mark.slow
 def test_search_then_train(model, tmp_path, few_digits):
     out = tmp_path / "run"
     words = ("--latency", model, "--budget-ms", "60%", "--gallery", "1", "--data", few_digits)

@@ -110,7 +110,7 @@ class Stop:
             raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("at", [("warm-up", 13), ("search", 12)])
+@pytest.mark.parametrize("at", [pytest.param(("warm-up", 13), marks=pytest.mark.slow), ("search", 12)])
 def test_a_resumed_search_equals_an_uninterrupted_one(found, tmp_path, at):
     path = tmp_path / "checkpoint.safetensors"
     kept = {"checkpoint": path, "checkpoint_every": 5}

@@ -65,6 +65,7 @@ def test_the_gradient_norm_is_that_of_all_weights():
     assert found == pytest.approx(float(torch.log(norm)), abs=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("measure", MEASURES)
 def test_a_score_is_a_place_among_random_networks_and_follows_from_the_seed(measure):
     evaluate, again, other = (
