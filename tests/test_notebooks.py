@@ -47,6 +47,8 @@ def test_a_notebook_is_kept_as_it_ran(name):
     assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
     assert not [out for cell in code for out in cell.outputs if out.get("name") == "stderr" or "ename" in out]
     assert SAID[name] in printed(notebook)
+    titles = [cell.source for cell in notebook.cells if cell.source.startswith("# ")]
+    assert titles == [notebook.cells[0].source], "its page has one title"
 
 
 @pytest.mark.parametrize(

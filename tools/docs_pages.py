@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from pathlib import Path
+from typing import Any
 
 import typer
 from mkdocs.config.defaults import MkDocsConfig
@@ -41,15 +42,23 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def _command_line() -> str:
     command = typer.main.get_command(app)
+    _say_whole(command)
     return get_docs_for_click(
         obj=command, ctx=typer.Context(command, info_name="hwnas"), name="hwnas", title="Command line"
     )
 
 
+def _say_whole(command: Any) -> None:
+    """Lists of commands have the first sentence of each, which would be cut after 45 characters."""
+    for each in getattr(command, "commands", {}).values():
+        each.short_help = each.short_help or " ".join((each.help or "").split("\n\n")[0].split())
+        _say_whole(each)
+
+
 def _notebook(path: Path) -> str:
     """Its cells, and what they said when it was last run."""
     text, _ = MarkdownExporter().from_filename(str(path))
-    return str(text)
+    return str(text).replace('<table border="1" class="dataframe">', "<table>")  # drawn as others are
 
 
 def _settings() -> str:
