@@ -32,7 +32,7 @@ dist: $(VENV)/.stamp-dev  ## The same, and what an index gets, with a list of al
 	$(BIN)/python tools/check_wheel.py --keep dist
 
 pythons:  ## With every other Python that is here: everything is imported, and a good part of the tests run.
-	@set -e; for python in $$($(PYTHON) tools/other_pythons.py); do \
+	@set -e; found=$$($(PYTHON) tools/other_pythons.py); for python in $$found; do \
 		env=build/$$($$python -c 'import sys; print(f"python{sys.version_info.major}.{sys.version_info.minor}")'); \
 		echo "$$python, in $$env"; \
 		test -x $$env/bin/python || $$python -m venv $$env; \
