@@ -16,7 +16,7 @@ from rich.status import Status
 from rich.text import Text
 
 from hwnas.cli import _runlog
-from hwnas.cli._pace import Pace
+from hwnas.cli._pace import COUNT, Pace
 
 _UNBOUNDED = 4096  # columns of a file or a pipe, where nothing is gained by breaking lines
 _STYLES = "default|bold|dim|red|green|yellow|bold red|bold green|bold yellow"
@@ -26,7 +26,7 @@ _FOREIGN = re.compile(rf"(?<!\\)\[(?=[A-Za-z#/@])(?!(?:/|{_STYLES})\])")
 
 _QUIET_S = 60.0
 """Without a terminal, the longest that nothing is printed of what is being done."""
-_COUNTED = re.compile(r"^\d|: |\s\d+(?:/| of )\d")
+_COUNTED = re.compile(rf"^\d|: |\s{COUNT}")
 """Where a step ends; a number that counts nothing, as in ``56 px``, is part of it."""
 
 

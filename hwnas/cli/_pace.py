@@ -7,7 +7,9 @@ import time
 
 from hwnas.durations import duration
 
-_COUNT = re.compile(r"(?<![\w.])(\d+)(?:/| of )(\d+)(?![\w.%])")
+COUNT = r"(\d+)(?:/| of )(\d+)"
+"""How what counts is written: what is done, and of how many."""
+_COUNT = re.compile(rf"(?<![\w.]){COUNT}(?![\w.%])")
 _LEAST = 2  # steps that must be done before anything is said
 
 

@@ -16,6 +16,7 @@ from hwnas.measure import ProfileOptions, Progress, profile
 from hwnas.measure.store import missing_rounds, to_go_on
 from hwnas.pipeline.run_images import RunImages
 from hwnas.pipeline.state import RunState, Say, Stage, hashes_of_teacher
+from hwnas.pipeline.training_progress import TrainingProgress
 from hwnas.release import against
 from hwnas.runs import records, runtimes
 from hwnas.runs.folder import ChainFolder, RunFolder
@@ -30,8 +31,6 @@ from hwnas.verify.folder import read
 
 if TYPE_CHECKING:
     from hwnas.tracking.base import Tracker
-    from hwnas.tracking.following import Following
-    from hwnas.train.config import EpochRecord
 
 STAGES = ("profile", "fit", "search", "baseline", "train", "against", "export", "verify", "report")
 _FINALISTS = ("promise", "promise.measuring")
@@ -51,20 +50,6 @@ def _require_of_teacher(config: Config, teacher: Path) -> None:
     space = config.basics.space
     if spaces.load(space, num_classes=spaces.load(name).num_classes).name != name:
         raise HwnasError(f"the space must be that of the teacher, {name}, but got {space}: set space to it")
-
-
-class _Training:
-    """Says how far a training is and what it reached, and lets those know who follow it."""
-
-    def __init__(self, say: Say, name: str, following: Following) -> None:
-        self._say, self._name, self._following, self._reached = say, name, following, ""
-
-    def on_step(self, done: int, steps: int) -> None:
-        self._say(f"{self._name}: step {done} of {steps}{self._reached}")
-
-    def on_epoch(self, record: EpochRecord) -> None:
-        self._reached = f", validation {record.metric.text(record.val_value)} after epoch {record.epoch}"
-        self._following.epoch(record.to_json())
 
 
 class Stages:
@@ -311,7 +296,7 @@ class Stages:
                 start = partial(inherited, run.path) if inherits else None
                 dataset = self._images.of(records.search(run.path).data)
                 with followed(run.path, self._trackers, TRAIN) as following:
-                    training = _Training(say, run.path.name, following)
+                    training = TrainingProgress(say, run.path.name, following)
                     train_run(
                         run.path,
                         config,
