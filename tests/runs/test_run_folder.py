@@ -38,6 +38,8 @@ SLUGS = (HERE, "tables/places.py", "tables/scales.py", "device.py")
 
 def spelled(text: str) -> Iterator[str]:
     """Names of a run's files in a program: as text of their own, or joined to a path."""
+    if not any(name in text for name in FILES | FOLDERS):
+        return  # most programs need not be parsed
     tree = ast.parse(text)
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
@@ -56,6 +58,8 @@ def _joined(node: ast.expr) -> Iterator[str]:
 
 def named_by_slug(text: str) -> bool:
     """Whether a program makes the name of a file of the short text of a target."""
+    if "slug" not in text:
+        return False
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.JoinedStr):
             slugs = [n for n in ast.walk(node) if isinstance(n, ast.Attribute) and n.attr == "slug"]
