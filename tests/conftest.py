@@ -6,6 +6,8 @@ import gc
 import os
 import shutil
 from collections.abc import Iterator
+from copy import deepcopy
+from functools import cache
 from itertools import count
 from pathlib import Path
 
@@ -50,6 +52,17 @@ def _users(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def _own_user_data(_users: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads or writes what the user of this machine has measured."""
     monkeypatch.setenv("XDG_DATA_HOME", str(next(_users)))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _digits_once() -> Iterator[None]:
+    """Digits are scaled once for each size: a hundred tests read them, a fifth of a second each time."""
+    from hwnas.data import embedded
+
+    scaled = cache(embedded.digits)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(embedded, "digits", lambda resolution: deepcopy(scaled(resolution)))
+        yield
 
 
 @pytest.fixture

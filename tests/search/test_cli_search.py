@@ -77,10 +77,10 @@ def test_an_unknown_strategy_is_refused(model, tmp_path):
     assert "must be one of" in ended.stderr
 
 
-def test_an_interrupt_is_one_sentence_and_loses_nothing(model, tmp_path):
+def test_an_interrupt_is_one_sentence_and_loses_nothing(model, tmp_path, few_digits):
     out, err = tmp_path / "run", tmp_path / "err.txt"
     arguments = ["--latency", str(model), "--budget-ms", "60%", "--out", str(out), *SHORT[:4]]
-    arguments += ["--batch-size", "8", "--warmup-steps", "100000"]
+    arguments += ["--batch-size", "8", "--warmup-steps", "100000", "--data", str(few_digits)]
     with err.open("wb") as file:
         process = subprocess.Popen(
             [sys.executable, "-c", f"{OFTEN}; from hwnas.cli import main; main()", "search", *arguments],

@@ -92,9 +92,8 @@ def test_resumed_equals_uninterrupted(kind, extra, tmp_path):
         scored.append(arch.indices)
         return task.evaluate(arch)
 
-    whole = searched(kind(queries=16, **extra), task, seed(3))
     path = tmp_path / "history.jsonl"
-    searched(kind(queries=16, **extra), task, seed(3), history=path)
+    whole = searched(kind(queries=16, **extra), task, seed(3), history=path)
     lines = path.read_text().splitlines(keepends=True)
     assert len(lines) == 1 + 16
     path.write_text("".join(lines[:12]) + lines[12][:20])

@@ -52,13 +52,13 @@ def way(tmp_path_factory, warm_processes):
         data = brightness.write(root / "squares.npz", brightness.images())
         space = spaces.load("macro", resolution=8, num_classes=1)
         target = device.load("host").target("litert", "int8")
-        table = report_run.table_of(space.architecture((1, 0, 1, 0, 0, 1, 0, 0)), target, speed=2e6)
+        table = report_run.table_of(space.architecture((1, 0, 1, 0, 0, 1, 0, 0)), target, speed=5e5)
         latency.save(latency.fit(table, space), root / "l.json")
         run = root / "run"
         said = {
             "search": typed(
                 *("search", "--task", "brightness", "--data", data, "--space", space.name),
-                *("--latency", root / "l.json", "--budget-ms", "90%", "--strategy", "random"),
+                *("--latency", root / "l.json", "--budget-ms", "25%", "--strategy", "random"),
                 *("--queries", 4, "--warmup-steps", 10, "--steps", 10, "--proxy-width", 0.25),
                 *("--gallery", 2, "--out", run),
             ),
