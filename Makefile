@@ -14,9 +14,9 @@ QUICK := tests/test_platforms.py tests/test_shown.py tests/test_space.py tests/t
 quickstart: $(VENV)/.stamp-run  ## Profile, search, train, export and verify on this CPU.
 	$(BIN)/hwnas quickstart
 
-# Four workers for two cores: tests wait for devices and processes a good part of their time.
+# Three workers for two cores: tests wait for devices and processes part of their time.
 test: $(VENV)/.stamp-dev  ## The default test suite.
-	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.stamp-dev  ## Style, types, layers.
 	$(BIN)/ruff format --check .
