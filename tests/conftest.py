@@ -13,6 +13,7 @@ from pathlib import Path
 
 import programs
 import pytest
+import typer.testing
 from browser import Browser, find
 from filelock import FileLock
 from quick_measuring import hurry
@@ -52,6 +53,14 @@ def _users(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def _own_user_data(_users: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads or writes what the user of this machine has measured."""
     monkeypatch.setenv("XDG_DATA_HOME", str(next(_users)))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _commands_once() -> Iterator[None]:
+    """Typer makes all commands anew for every call: that takes longer than most of the calls."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(typer.testing, "_get_command", cache(typer.main.get_command))
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

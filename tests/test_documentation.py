@@ -25,9 +25,12 @@ def typed(text):
         yield shlex.split(words.replace("…", "").replace("'", "").replace("[", "").replace("]", ""))[1:]
 
 
+COMMANDS = typer.main.get_command(app)
+
+
 def command_of(words):
     """The command that words name, and what follows them."""
-    found = typer.main.get_command(app)
+    found = COMMANDS
     while words and (commands := getattr(found, "commands", None)):
         assert words[0] in commands, f"no command {words[0]}"
         found, words = commands[words[0]], words[1:]

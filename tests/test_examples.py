@@ -30,8 +30,8 @@ def test_every_example_is_tried():
     assert {path.name for path in EXAMPLES.glob("*.py")} == {*GIVEN, *_SHOWN}
 
 
-SLOW = ("search_under_a_budget.py", "which_is_faster.py")
-"""Notebooks of the default tests ask the same functions as the second, and the chain is tried in parts."""
+SLOW = ("own_module.py", "search_under_a_budget.py", "which_is_faster.py")
+"""What they call is called in parts by the default tests, and by the notebook of those that are short."""
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ def train(
         Origin(settings["init"], settings["teacher"])
         requests.training(settings)  # refused before any file is looked at
     _runlog.into(RunFolder(run))
-    with ranks.joined(optim.pick_device(settings["device"])), err.status("training"):
+    with ranks.joined(optim.pick_device(settings["device"])), err.status("reading the folder and the data"):
         asked = {"file": weights, "resolution": resolution, "task": task}
         record = _trained(context, run, settings, data, known, asked, track or ())
         if ranks.rank() != 0:

@@ -21,7 +21,7 @@ from hwnas.search.oneshot.snas import SNAS
 from hwnas.search.sampling.random import Random
 
 EVERY = [FBNet(), ProxylessNAS(), ProxylessNAS(form="reinforce"), DARTS(), DARTS(order=2), SNAS(), GDAS()]
-SHORT = FBNet(warmup_steps=15, steps=20, finalists=5, curvatures=3)
+SHORT = FBNet(warmup_steps=8, steps=14, finalists=5, curvatures=3)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def test_expected_argmax_and_decoded_latency_are_all_told(found):
 
 
 def test_the_trace_tells_the_course(found):
-    assert [r["step"] for r in found.trace] == list(range(1, 21))
+    assert [r["step"] for r in found.trace] == list(range(1, 15))
     wanted = {"loss", "gate_loss", "expected_ms", "expected_share", "multiplier", "temperature", "entropy"}
     assert all(wanted | {"skip_share"} <= r.keys() for r in found.trace)
     assert found.trace[-1]["entropy"] < found.trace[0]["entropy"]
@@ -110,7 +110,7 @@ class Stop:
             raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("at", [pytest.param(("warm-up", 13), marks=pytest.mark.slow), ("search", 12)])
+@pytest.mark.parametrize("at", [pytest.param(("warm-up", 7), marks=pytest.mark.slow), ("search", 7)])
 def test_a_resumed_search_equals_an_uninterrupted_one(found, tmp_path, at):
     path = tmp_path / "checkpoint.safetensors"
     kept = {"checkpoint": path, "checkpoint_every": 5}
@@ -118,7 +118,7 @@ def test_a_resumed_search_equals_an_uninterrupted_one(found, tmp_path, at):
         searched(SHORT, task_of(0.3), np.random.default_rng(0), tell=Stop(*at), **kept)
     seen = []
     result = searched(SHORT, task_of(0.3), np.random.default_rng(0), tell=seen.append, **kept)
-    assert seen[0]["step"] == {13: 11, 12: 11}[at[1]]  # it did not begin anew
+    assert seen[0]["step"] == 6, "it did not begin anew"
     assert seen[0]["phase"] == at[0]
     assert search.to_json(result) == search.to_json(found)
 
