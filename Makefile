@@ -9,7 +9,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 QUICK := tests/test_platforms.py tests/test_shown.py tests/test_space.py tests/test_budget.py tests/statistics \
 	tests/tables tests/blocks tests/search/test_one_process.py tests/export/test_tflite.py
 
-.PHONY: quickstart test lint wheel dist pythons docs clean
+.PHONY: quickstart test examples lint wheel dist pythons docs clean
 
 quickstart: $(VENV)/.stamp-run  ## Profile, search, train, export and verify on this CPU.
 	$(BIN)/hwnas quickstart
@@ -17,6 +17,9 @@ quickstart: $(VENV)/.stamp-run  ## Profile, search, train, export and verify on 
 # Three workers for two cores: tests wait for devices and processes part of their time.
 test: $(VENV)/.stamp-dev  ## The default test suite.
 	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+
+examples: $(VENV)/.stamp-dev  ## The examples and notebooks, on settings that are good for their form alone.
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "slow or not slow" tests/test_examples.py tests/test_notebooks.py
 
 lint: $(VENV)/.stamp-dev  ## Style, types, layers.
 	$(BIN)/ruff format --check .

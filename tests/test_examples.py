@@ -30,13 +30,8 @@ def test_every_example_is_tried():
     assert {path.name for path in EXAMPLES.glob("*.py")} == {*GIVEN, *_SHOWN}
 
 
-SLOW = ("own_module.py", "search_under_a_budget.py", "which_is_faster.py")
-"""What they call is called in parts by the default tests, and by the notebook of those that are short."""
-
-
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in GIVEN]
-)
+@pytest.mark.slow  # by `make examples`, in CI
+@pytest.mark.parametrize("name", GIVEN)
 def test_an_example_runs(name, tmp_path, few_digits):
     words = [word.format(digits=few_digits) for word in GIVEN[name]]
     done = subprocess.run(

@@ -13,7 +13,6 @@ SETTINGS = {
     "which_model_is_faster": {"MODELS": ["mobilenetv2-0.35", "mobilenetv1-0.25"], "ROUNDS": 2},
     "why_latency_lies": {},
 }
-SHORT = ("which_model_is_faster",)
 SAID = {
     "search_under_a_budget": "NOT PROVEN",  # two rounds prove nothing
     "which_model_is_faster": "XNNPACK",
@@ -52,10 +51,8 @@ def test_a_notebook_is_kept_as_it_ran(name):
     assert titles == [notebook.cells[0].source], "its page has one title"
 
 
-@pytest.mark.parametrize(
-    "name",
-    [name if name in SHORT else pytest.param(name, marks=pytest.mark.slow) for name in SETTINGS],
-)
+@pytest.mark.slow  # by `make examples`, in CI
+@pytest.mark.parametrize("name", SETTINGS)
 def test_a_notebook_runs(name, few_digits):
     from nbclient import NotebookClient
 

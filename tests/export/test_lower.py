@@ -224,6 +224,7 @@ for runtime in ("litert", "onnxruntime"):
 """
 
 
+@pytest.mark.slow
 def test_same_weights_give_the_same_bytes_in_any_process_without_a_word(capsys):
     exec(HASHES, {})
     here = capsys.readouterr().out

@@ -41,6 +41,7 @@ def known(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("warm_processes", "hurried")
 def test_a_few_networks_make_a_model_of_a_new_device(known: Path) -> None:
     """Real networks on this machine's real runtime."""

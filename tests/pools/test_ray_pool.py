@@ -71,6 +71,7 @@ def test_what_a_worker_raises_is_raised_here_with_its_facts(cluster):
     assert "in a process that had 0" in failed.value.__notes__[0]
 
 
+@pytest.mark.slow
 def test_a_task_whose_worker_is_killed_is_done_by_another(cluster, tmp_path):
     assert list(ordered(cluster, dies_twice, [str(tmp_path / "deaths")])) == [str(tmp_path / "deaths")]
     assert len((tmp_path / "deaths").read_text()) == 3

@@ -77,6 +77,7 @@ def test_an_unknown_strategy_is_refused(model, tmp_path):
     assert "must be one of" in ended.stderr
 
 
+@pytest.mark.slow
 def test_an_interrupt_is_one_sentence_and_loses_nothing(model, tmp_path, few_digits):
     out, err = tmp_path / "run", tmp_path / "err.txt"
     arguments = ["--latency", str(model), "--budget-ms", "60%", "--out", str(out), *SHORT[:4]]

@@ -111,7 +111,8 @@ class Stop:
             raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("at", [pytest.param(("warm-up", 7), marks=pytest.mark.slow), ("search", 7)])
+@pytest.mark.slow  # SPOS goes on in the default tests, by the same functions
+@pytest.mark.parametrize("at", [("warm-up", 7), ("search", 7)])
 def test_a_resumed_search_equals_an_uninterrupted_one(found, tmp_path, at):
     path = tmp_path / "checkpoint.safetensors"
     kept = {"checkpoint": path, "checkpoint_every": 5}

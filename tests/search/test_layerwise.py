@@ -192,6 +192,7 @@ def request_of(folder, **changes):
     return SearchRequest(**(values | changes))
 
 
+@pytest.mark.slow
 def test_a_search_finds_the_same_with_a_pool_also_where_it_was_killed(tmp_path, here):
     def stop(record):
         if (record["phase"], record["step"]) == ("layers", 4):

@@ -67,19 +67,16 @@ def test_best_keeps_the_budget_and_queries_are_bounded_and_distinct(kind):
 @every_strategy
 def test_several_budgets_are_kept_in_a_space_that_cannot_be_listed(kind):
     task = two_budgets()
-    result = searched(kind(queries=15), task, seed(0))
+    result = searched(kind(queries=12), task, seed(0))
     assert task.feasible(np.array([result.best.indices]))[0]
     assert all(len(t.latencies_ms) == 2 for t in result.trials)
 
 
 @every_strategy
-def test_same_seed_same_result(kind):
-    first, second, other = (searched(kind(queries=16), task_in("macro"), seed(s)) for s in (1, 1, 2))
-    assert first.trials == second.trials
-    assert first.best == second.best
-    assert first.trace == second.trace
-    assert first.config == second.config
-    assert first.trials != other.trials
+def test_another_seed_is_another_search(kind):
+    """The same one is the same search: that is in the contract, and told in all by the next test."""
+    one, other = (searched(kind(queries=16), task_in("macro"), seed(s)) for s in (1, 2))
+    assert one.trials != other.trials
 
 
 @every_strategy

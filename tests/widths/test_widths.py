@@ -113,7 +113,7 @@ def test_a_narrowed_network_is_one_of_our_blocks_again() -> None:
     assert {type(part) for part in again.modules()} <= {type(part) for part in network.modules()}
 
 
-@pytest.mark.parametrize("name", ["mobilenetv3-small", "resnet"])
+@pytest.mark.parametrize("name", [pytest.param("mobilenetv3-small", marks=pytest.mark.slow), "resnet"])
 def test_a_residual_block_without_channels_of_its_own_is_left_out(name: str) -> None:
     """What is left computes what it would with the branch shut, and is made of our blocks."""
     network = _known(name)
