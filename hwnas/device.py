@@ -280,7 +280,11 @@ def described(path: Path, what: str, shape: Callable[[Mapping[str, Any]], Shape]
     """
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except OSError as error:
+        raise DeviceError(
+            f"{what} must be described by a TOML file, but {path} cannot be read: {error.strerror}"
+        ) from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise DeviceError(f"{what} must be described by readable TOML, but {path} is not: {error}") from error
     try:
         require(data, shape(data), what, path, "mend that line")

@@ -75,6 +75,11 @@ def test_what_is_no_shelf_is_refused(tmp_path, text, said):
         shelf.read(path)
 
 
+def test_a_shelf_that_is_not_there_is_said(tmp_path):
+    with pytest.raises(DeviceError, match=r"shelf.toml cannot be read: No such file or directory$"):
+        shelf.read(tmp_path / "shelf.toml")
+
+
 def test_a_unit_that_is_taken_is_taken_until_it_is_given_back(file):
     one, two = (Locks(shelf.read(file)) for _ in range(2))
     first, second = one.take("pixel"), two.take("pixel")
