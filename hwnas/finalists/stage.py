@@ -263,8 +263,6 @@ def _differing(recorded: Mapping[str, Any], request: SearchRequest) -> list[str]
         strategy = strategy_of(request.strategy)()
         idle = {"training_steps": None} if strategy.needs.shared_weights else {}  # it has steps of its own
         idle |= {"teacher_run": None}  # wherever it lies
-        if "teacher" in identity:
-            idle |= {"data": None}  # the teacher's, whatever path the request says
         return {**identity, "settings": {**asdict(strategy), **given}, "measured": None, **idle}
 
     before, now = complete(recorded), complete(json.loads(json.dumps(request.identity())))

@@ -38,7 +38,6 @@ def record_of(
         dataset: The images.
         seconds: Wall time by phase.
     """
-    # A teacher brings its images; those of the request are only its default then.
     described, space, images = scorer.describe(), result.best.space, dataset.describe()
     return SearchRecord(
         schema=SCHEMA,
@@ -55,7 +54,7 @@ def record_of(
         extra=result.extra,
         score=scorer.merits.name,
         seed=request.seed,
-        request=request.identity() | ({"data": images["source"]} if request.teacher else {}),
+        request=request.identity(),
         asked=request.asked,
         budgets=_budgets(request, result, problem, models),
         confidence=request.confidence,

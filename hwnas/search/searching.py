@@ -110,6 +110,8 @@ def prepared(
     began = time.monotonic()
     known = tuple(models) or tuple(latency.load(path, request.space) for path in request.latencies)
     dataset = dataset or load_data(request)
+    if request.teacher is not None:
+        request = replace(request, data=dataset.name)  # the teacher's, whatever path was typed
     space = space_for(request.space, dataset)
     constraints = constraints_of(
         known,

@@ -20,7 +20,6 @@ from hwnas.evaluators.supernet.config import OneShotConfig
 from hwnas.finalists.stage import _differing
 from hwnas.report import _reproduce
 from hwnas.report._record import read
-from hwnas.runs.folder import RunFolder
 from hwnas.search.oneshot.fbnet import FBNet
 from hwnas.search.request import SearchRequest
 from hwnas.tables import places
@@ -187,19 +186,6 @@ def test_a_search_that_an_earlier_version_began_is_the_same_search():
     assert _differing(sampling.identity(), replace(sampling, training_steps=6)) == ["training_steps"]
     assert _differing({**before, "settings": settings | {"steps": 100}}, request) == ["settings"]
     assert _differing({**before, "seed": 1, "ranges": {}}, request) == ["seed", "ranges"]
-
-
-def test_a_search_around_a_network_goes_on_whatever_path_its_images_have(tmp_path):
-    """A record has the whole path of the teacher's images; people type ``--data photos/``."""
-    weights = RunFolder(tmp_path).weights
-    weights.write_bytes(b"learnt")
-    request = SearchRequest(
-        "macro-r16", (), (Budget.read("60%"),), strategy="exact", data="photos/", teacher=tmp_path
-    )
-    before = {**request.identity(), "data": str(tmp_path / "photos")}
-    assert _differing(before, request) == []
-    weights.write_bytes(b"learnt from other images")
-    assert _differing(before, request) == ["teacher"]
 
 
 @pytest.mark.slow

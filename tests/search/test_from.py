@@ -8,14 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from known_helpers import NAME, searched_around, weights
+from known_helpers import NAME, latency_model, searched_around, weights
 
 import hwnas
 from hwnas import blocks, data, files, release, report, spaces
 from hwnas.budget import Budget
 from hwnas.compare import contender
+from hwnas.device import Target
 from hwnas.errors import HwnasError, SpaceError, TrainingError
 from hwnas.finalists import FinalistsOptions, select_finalist, tuning
+from hwnas.finalists.stage import _differing
 from hwnas.runs import records
 from hwnas.runs.folder import RunFolder
 from hwnas.runs.training import named_by
@@ -23,7 +25,7 @@ from hwnas.search import beside
 from hwnas.search.oneshot.inherit import inherited
 from hwnas.search.pick import pick
 from hwnas.search.request import SearchRequest
-from hwnas.search.searching import load_data
+from hwnas.search.searching import load_data, prepared
 from hwnas.settings import requests, usual
 from hwnas.train import TrainConfig, adapting
 from hwnas.train.training import train_run
@@ -210,6 +212,21 @@ def test_a_search_is_taught_by_it_on_its_own_images(found, teacher):
     assert record.oneshot["teacher"]["weights_sha256"] == files.sha256(RunFolder(teacher).weights)
     assert {"exact", "random"} <= set(record.extra["best_of"])
     assert adapting.teacher_of(found) == teacher.resolve()
+
+
+def test_a_search_goes_on_whatever_path_its_images_have(tmp_path):
+    """A record has the whole path of the teacher's images; people type ``--data photos/``."""
+    space, images = spaces.load("macro-r8-c10"), data.load("digits", resolution=8)
+    weights = RunFolder(tmp_path).weights
+    weights.write_bytes(b"learnt")
+    model = latency_model(tmp_path / "l", Target("host", "litert", "fp32"), space)
+    request = SearchRequest(
+        space.name, (model,), (Budget.read("60%"),), strategy="exact", data="photos/", teacher=tmp_path
+    )
+    before = {**request.identity(), "data": images.describe()["source"]}
+    assert _differing(before, prepared(request, images).request) == []
+    weights.write_bytes(b"learnt from other images")
+    assert _differing(before, prepared(request, images).request) == ["teacher"]
 
 
 @pytest.fixture(scope="module")
