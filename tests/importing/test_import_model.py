@@ -103,7 +103,7 @@ def test_a_network_without_batch_norms_gets_none() -> None:
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[tuple[str, ...], Path]]:
     """Known networks as files of all kinds, with the keys of their blocks."""
     folder, found = tmp_path_factory.mktemp("files"), {}
-    for name in ("mobilenetv3-small", "shufflenetv2-0.5"):
+    for name in ("mobilenetv3-small", "shufflenetv2-0.5", "efficientnet-lite0"):
         arch = known.load(name, resolution=32, num_classes=5, strides="imagenet")
         module, shape = random_module(arch.blocks, 0), arch.space.input_shape
         images = random_calibration(shape, 8, 1)

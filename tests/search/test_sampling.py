@@ -98,6 +98,7 @@ def test_resumed_equals_uninterrupted(kind, extra, tmp_path):
     resumed = searched(kind(queries=16, **extra), again, seed(3), history=path)
     assert len(scored) == 16 - 11
     assert (resumed.trials, resumed.trace, resumed.best) == (whole.trials, whole.trace, whole.best)
+    assert resumed.config == whole.config
     kept = [json.loads(line)["indices"] for line in path.read_text().splitlines()[1:]]
     assert kept == [list(t.indices) for t in whole.trials]
 
